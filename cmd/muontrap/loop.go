@@ -1,0 +1,342 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"math"
+	"syscall"
+	"time"
+
+	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/protocol"
+	"github.com/muontrap/muontrap/internal/signals"
+	"golang.org/x/sys/unix"
+)
+
+// phase is how far a run has come. What each event means in each of them:
+//
+//	              running        stopping       draining       settling
+//	program gone  draining       done           -              -
+//	signal N      stopping 128+N -              done           done
+//	host gone     stopping 1     -              done           done
+//	over-ack      stopping 1     -              done 1         done 1
+//	fd 1 broken   stopping 1     (drop output)  done           -
+//	pipe empty    -              -              settling       -
+//	all acked     -              -              -              done
+//	deadline      -              SIGKILL, done  done           done
+//
+// "done" from draining means that output is lost: unless nothing was left after
+// all, the status then tells of the event and not of the program's success.
+type phase int
+
+const (
+	running  phase = iota // the program lives
+	stopping              // so it does, but has been told to end
+	draining              // it ended by itself; its pipe may still hold output
+	settling              // all is relayed; acknowledgements are outstanding
+	done
+)
+
+// patience is how long draining and settling wait for any progress.
+const patience = 10 * time.Second
+
+// The descriptors that one poll(2) waits for.
+const (
+	pollHost    = iota // fd 0: acknowledgements, and the host's life
+	pollSink           // fd 1: where output goes
+	pollSource         // the program's pipe
+	pollSignals        // the signal pipe
+	pollProgram        // the program's pidfd
+	pollSlots
+)
+
+// supervisor owns all state from the program's start to muontrap's exit.
+type supervisor struct {
+	opts    *options
+	program *child.Process
+	streams *child.Streams
+	signals *signals.Pipe
+	relay   *child.Relay // nil: nothing is captured, or its source has ended
+	window  protocol.Window
+
+	phase    phase
+	status   int       // to exit with, once known
+	deadline time.Time // of this phase; zero: none
+	giveUp   time.Time // stopping: after SIGKILL; zero before
+	hostGone bool      // fd 0 is not read any more
+	sinkFull bool      // fd 1 takes nothing: wait until it is writable
+	discard  bool      // nobody can get output any more
+	owed     int       // program gone: bytes in the pipe that may still be its
+	refused  bool      // stopping: a signal could not be sent, and that was said
+
+	fds  [pollSlots]unix.PollFd
+	acks [8192]byte // one read: acknowledges 8 KiB to 2 MiB
+}
+
+// supervise runs the loop until nothing is left to do, and returns the status
+// to exit with.
+func supervise(opts *options, program *child.Process, streams *child.Streams, sigs *signals.Pipe) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			complain("internal error, please report it: %v", r)
+			_ = program.Signal(unix.SIGKILL)
+			status = statusFailure
+		}
+	}()
+	s := &supervisor{opts: opts, program: program, streams: streams, signals: sigs}
+	streams.Started()
+	if streams.Source >= 0 {
+		s.relay = child.NewRelay(streams.Source, unix.Stdout)
+		s.window = protocol.NewWindow(opts.window)
+	}
+	if program.FD() < 0 {
+		sigs.Watch(unix.SIGCHLD)
+	}
+	for s.reap(); s.phase != done; s.turn() {
+	}
+	return s.status
+}
+
+// turn waits for events and handles each kind once. A program that has ended is
+// noticed before everything else: its own status is the better news.
+func (s *supervisor) turn() {
+	s.wait()
+	s.reap()
+	s.takeSignals()
+	s.readAcks()
+	s.moveOutput()
+	s.checkDeadline()
+}
+
+// wait polls for what this phase is interested in.
+func (s *supervisor) wait() {
+	for i := range s.fds {
+		s.fds[i] = unix.PollFd{Fd: -1}
+	}
+	if !s.hostGone {
+		s.fds[pollHost] = unix.PollFd{Fd: 0, Events: unix.POLLIN}
+	}
+	if s.relay != nil && !s.discard && s.phase != settling {
+		s.fds[pollSink].Fd = 1 // errors are always reported
+		if s.sinkFull {
+			s.fds[pollSink].Events = unix.POLLOUT
+		}
+	}
+	if s.wantsOutput() {
+		s.fds[pollSource] = unix.PollFd{Fd: int32(s.streams.Source), Events: unix.POLLIN}
+	}
+	s.fds[pollSignals] = unix.PollFd{Fd: int32(s.signals.FD()), Events: unix.POLLIN}
+	if s.phase == running || s.phase == stopping {
+		s.fds[pollProgram] = unix.PollFd{Fd: int32(s.program.FD()), Events: unix.POLLIN}
+	}
+	_, err := unix.Poll(s.fds[:], s.timeout())
+	if err != nil {
+		for i := range s.fds {
+			s.fds[i].Revents = 0
+		}
+		s.pollFailed(err)
+	}
+}
+
+// wantsOutput tells whether the program's pipe is to be read. With the window
+// or fd 1 full it is not: the program then blocks in write(2), which is the
+// back-pressure. What is left in it after the end is drain's business.
+func (s *supervisor) wantsOutput() bool {
+	return s.phase <= stopping && s.relay != nil && (s.discard || s.canMove())
+}
+
+func (s *supervisor) canMove() bool { return !s.sinkFull && s.window.Avail() > 0 }
+
+// timeout is the time to the deadline in milliseconds, as poll(2) takes it:
+// rounded up, so that the loop does not spin through the last one.
+func (s *supervisor) timeout() int {
+	if s.deadline.IsZero() {
+		return -1
+	}
+	ms := (time.Until(s.deadline) + time.Millisecond - 1) / time.Millisecond
+	return int(min(max(ms, 0), math.MaxInt32))
+}
+
+// reap notices the program's end.
+func (s *supervisor) reap() {
+	if s.phase > stopping || s.program.FD() >= 0 && s.fds[pollProgram].Revents == 0 {
+		return
+	}
+	status, gone := s.program.Exited()
+	if !gone {
+		return
+	}
+	s.streams.EndStdin()
+	if s.relay != nil {
+		s.owed = s.relay.Held()
+	}
+	if s.phase == stopping {
+		s.flush() // last words
+		s.phase = done
+		return
+	}
+	s.phase, s.status = draining, status
+	s.progress()
+	s.drain()
+}
+
+// takeSignals lets a signal begin the stop, or cut short what follows the
+// program's end.
+func (s *supervisor) takeSignals() {
+	if s.fds[pollSignals].Revents == 0 {
+		return
+	}
+	for sig, ok := s.signals.Next(); ok; sig, ok = s.signals.Next() {
+		if sig != syscall.SIGCHLD { // that one only wakes reap
+			s.end(128 + int(sig))
+		}
+	}
+}
+
+// readAcks takes in acknowledgements, and notices that the host is gone.
+func (s *supervisor) readAcks() {
+	if s.fds[pollHost].Revents == 0 || s.phase == done {
+		return
+	}
+	n, err := unix.Read(unix.Stdin, s.acks[:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+	case n <= 0:
+		s.hostGone = true
+		s.end(statusFailure)
+	case s.window.Ack(s.acks[:n]) == nil:
+		s.progress()
+		s.drain()
+	default:
+		s.overAcked(n)
+	}
+}
+
+// overAcked ends everything: the host has lost count.
+func (s *supervisor) overAcked(n int) {
+	s.hostGone, s.discard = true, true
+	if s.phase == stopping {
+		return
+	}
+	complain("protocol violation: the host acknowledged %d bytes of output, %d were in flight",
+		protocol.Acknowledged(s.acks[:n]), s.window.InFlight())
+	s.end(statusFailure)
+	s.status = statusFailure
+}
+
+// moveOutput relays once when both ends are ready.
+func (s *supervisor) moveOutput() {
+	if s.relay == nil || s.phase == done {
+		return
+	}
+	sink := s.fds[pollSink].Revents
+	if sink&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		s.sinkBroke(unix.EPIPE)
+		return
+	}
+	if sink&unix.POLLOUT != 0 {
+		s.sinkFull = false
+		s.drain()
+	}
+	if s.fds[pollSource].Revents != 0 && s.wantsOutput() {
+		s.move()
+	}
+}
+
+// move relays once, or drops what nobody can get, and tells whether there may
+// be more.
+func (s *supervisor) move() bool {
+	var n int
+	var err error
+	if s.discard {
+		err = s.relay.Discard()
+	} else {
+		n, err = s.relay.Move(s.window.Avail())
+	}
+	switch err {
+	case nil:
+		s.window.Sent(n)
+		s.owed -= n
+		s.progress()
+		s.noMoreAcks()
+		return true
+	case child.ErrEmpty:
+	case child.ErrFull:
+		s.sinkFull = true
+	case io.EOF:
+		s.relay.Close()
+		s.relay = nil
+	default:
+		s.sinkBroke(err)
+	}
+	return false
+}
+
+// noMoreAcks gives up on output that no acknowledgement can ever let through.
+// It is dropped, so that the program is not stuck in write(2) while it tidies up.
+func (s *supervisor) noMoreAcks() {
+	if s.hostGone && s.window.Avail() == 0 {
+		s.discard = true
+	}
+}
+
+// sinkBroke ends everything: output has nowhere to go.
+func (s *supervisor) sinkBroke(err error) {
+	if err != unix.EPIPE { // that is a reader who left, and no news to him
+		complain("cannot write the program's output: %v", err)
+	}
+	s.discard = true
+	s.end(statusFailure)
+}
+
+// drain relays what the program left in its pipe, up to the window, and moves
+// on when that is all out, and again when it is all acknowledged.
+func (s *supervisor) drain() {
+	if s.phase == draining {
+		s.flush()
+		if s.drained() {
+			s.phase = settling
+		}
+	}
+	if s.phase == settling && s.window.Settled() {
+		s.phase = done
+	}
+}
+
+// flush relays as much as goes at once.
+func (s *supervisor) flush() {
+	for s.relay != nil && !s.discard && s.owed > 0 && s.canMove() && s.move() {
+	}
+}
+
+// drained tells whether all that the program wrote is out. Who else holds the
+// pipe may go on writing: a pipeful after the program's end, nothing in it can
+// be the program's any more.
+func (s *supervisor) drained() bool {
+	return s.relay == nil || s.owed <= 0 || s.relay.Empty()
+}
+
+// progress gives draining and settling more time.
+func (s *supervisor) progress() {
+	if s.phase == draining || s.phase == settling {
+		s.deadline = time.Now().Add(patience)
+	}
+}
+
+// checkDeadline acts when this phase has had its time.
+func (s *supervisor) checkDeadline() {
+	if s.deadline.IsZero() || s.phase == done || time.Now().Before(s.deadline) {
+		return
+	}
+	switch s.phase {
+	case stopping:
+		s.escalate()
+	case draining:
+		complain("output is lost: the host took none of it for %v", patience)
+		s.end(statusFailure)
+	case settling:
+		s.phase = done
+	}
+}

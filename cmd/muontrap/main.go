@@ -1,0 +1,123 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Command muontrap runs a program for a host that may vanish at any moment.
+//
+// It watches its stdin: bytes there acknowledge output, end of file means that
+// the host is gone. It relays the program's output in acknowledged windows, and
+// when anything ends (the host, the program, muontrap itself) it stops what
+// still runs: SIGTERM first, SIGKILL after a delay.
+//
+// One goroutine owns all state and waits in one poll(2): see loop.go for what
+// happens while the program lives, stop.go for how it ends.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/signals"
+	"golang.org/x/sys/unix"
+)
+
+// Exit statuses that are not the program's own. A signal N adds 128.
+const (
+	statusFailure     = 1 // nothing was started, the host is gone, or it broke the protocol
+	statusNotRunnable = 126
+	statusNotFound    = 127
+)
+
+func init() {
+	// The parent-death signal follows the thread that forks: it has to be one
+	// that lives as long as the process, and only the main thread surely does.
+	runtime.LockOSThread()
+}
+
+func main() {
+	// The loop allocates nothing, so there is nothing to collect; and a collector
+	// that never runs never needs a thread in a moment when there is none to be had.
+	debug.SetGCPercent(-1)
+	os.Exit(run(os.Args[1:]))
+}
+
+func run(args []string) int {
+	sigs, err := signals.Open(signals.Terminating())
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	opts, err := parse(args)
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	if opts.help {
+		return printUsage()
+	}
+	as, err := opts.identity()
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	streams, err := child.OpenStreams(opts.capture(), opts.window)
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	if signal.Ignored(unix.SIGINT) {
+		// A shell's background job. muontrap hears SIGINT all the same, and so
+		// shall the program: not just when it happens to be the slower one.
+		sigs.Armed()
+	}
+	program, err := child.Start(&child.Spec{
+		Program: opts.program[0],
+		Args:    opts.argv(),
+		Env:     syscall.Environ(),
+		Files:   streams.Files,
+		As:      as,
+	})
+	if err != nil {
+		return fail(startStatus(err), err)
+	}
+	// A program lives: from here on every way out leads through the stop sequence.
+	return supervise(opts, program, streams, sigs)
+}
+
+func startStatus(err error) int {
+	var e *child.StartError
+	switch {
+	case !errors.As(err, &e) || e.Setup:
+		return statusFailure
+	case e.Found:
+		return statusNotRunnable
+	}
+	return statusNotFound
+}
+
+func fail(status int, err error) int {
+	complain("%v", err)
+	return status
+}
+
+// maxMessage is what a writable pipe is sure to take without blocking (pipe(7)).
+const maxMessage = 4096
+
+// complain writes one line to fd 2, if it can be done at once: nobody reading
+// there must not keep muontrap from its work.
+func complain(format string, args ...any) {
+	fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
+	if n, _ := unix.Poll(fds, 0); n == 0 {
+		return
+	}
+	line := "muontrap: " + fmt.Sprintf(format, args...)
+	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
+}
+
+func printUsage() int {
+	if _, err := os.Stdout.WriteString(usage()); err != nil {
+		return fail(statusFailure, err)
+	}
+	return 0
+}

@@ -1,0 +1,289 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/protocol"
+	"github.com/spf13/pflag"
+)
+
+// options is what the command line says.
+type options struct {
+	help          bool
+	arg0          *string
+	controllers   []controller
+	group         *string
+	delay         time.Duration // from SIGTERM to SIGKILL
+	window        int           // bytes
+	captureOutput bool
+	captureStderr bool
+	stderrOnly    bool
+	uid, gid      *string
+	groups        *string
+	program       []string // and its arguments; never empty
+}
+
+// controller is one -c with the --set options that belong to it.
+type controller struct {
+	name     string
+	settings []setting
+}
+
+type setting struct{ file, value string }
+
+// An option is one row of the table that the parser and the usage text share.
+type option struct {
+	short, long string
+	value       string // what the usage text calls it; "" for a switch
+	help        string // lines
+	set         func(o *options, value string) error
+}
+
+type section struct {
+	title   string
+	options []option
+}
+
+var sections = []section{
+	{"The program", []option{
+		{"0", "arg0", "NAME", "its argv[0]; the file run is still PROGRAM", func(o *options, v string) error {
+			o.arg0 = &v
+			return nil
+		}},
+		{"u", "uid", "USER", "run as this user: an id, or a name, which brings\nits groups along", func(o *options, v string) error {
+			o.uid = &v
+			return nil
+		}},
+		{"a", "gid", "GROUP", "run with this primary group: an id or a name", func(o *options, v string) error {
+			o.gid = &v
+			return nil
+		}},
+		{"G", "groups", "LIST", "supplementary groups, comma-separated ids or\nnames; empty: none", func(o *options, v string) error {
+			o.groups = &v
+			return nil
+		}},
+	}},
+	{"Its output", []option{
+		{"", "capture-output", "", "relay stdout", func(o *options, _ string) error {
+			o.captureOutput = true
+			return nil
+		}},
+		{"", "capture-stderr", "", "relay stderr as well", func(o *options, _ string) error {
+			o.captureStderr = true
+			return nil
+		}},
+		{"", "capture-stderr-only", "", "relay stderr, drop stdout", func(o *options, _ string) error {
+			o.stderrOnly = true
+			return nil
+		}},
+		{"", "stdio-window", "BYTES", fmt.Sprintf("most unacknowledged bytes in flight (%d)", protocol.DefaultWindow), func(o *options, v string) error {
+			n, err := parseNumber(v, math.MaxInt32)
+			o.window = int(n)
+			return err
+		}},
+	}},
+	{"Its end", []option{
+		{"k", "delay-to-sigkill", "MS", fmt.Sprintf("milliseconds from SIGTERM to SIGKILL (%d)", defaultDelay.Milliseconds()), func(o *options, v string) error {
+			ms, err := parseNumber(v, math.MaxInt32)
+			o.delay = time.Duration(ms) * time.Millisecond
+			return err
+		}},
+	}},
+	{"Limits and containment (cgroups)", []option{
+		{"c", "controller", "NAME", "use this controller; repeatable", (*options).addController},
+		{"g", "group", "PATH", "the cgroup, relative to the hierarchy's root", (*options).setGroup},
+		{"s", "set", "FILE=VALUE", "write VALUE to FILE of the latest -c; repeatable", (*options).addSetting},
+	}},
+	{"Help", []option{
+		{"h", "help", "", "print this", func(o *options, _ string) error {
+			o.help = true
+			return nil
+		}},
+	}},
+}
+
+const defaultDelay = 500 * time.Millisecond
+
+// parse reads the command line. Options end at "--" or at the first word that
+// is none.
+func parse(args []string) (*options, error) {
+	o := &options{delay: defaultDelay, window: protocol.DefaultWindow}
+	flags := pflag.NewFlagSet("muontrap", pflag.ContinueOnError)
+	flags.SetInterspersed(false)
+	flags.SetOutput(io.Discard)
+	for _, s := range sections {
+		for _, opt := range s.options {
+			f := flags.VarPF(&flagValue{o, opt}, opt.long, opt.short, "")
+			if opt.value == "" {
+				f.NoOptDefVal = present
+			}
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, explain(err)
+	}
+	o.program = flags.Args()
+	// pflag overlooks what is meant for "go test".
+	for _, a := range args[:len(args)-len(o.program)] {
+		if strings.HasPrefix(a, "-test.") {
+			return nil, fmt.Errorf("unknown option %s (try muontrap --help)", a)
+		}
+	}
+	if o.help {
+		return o, nil
+	}
+	return o, o.check()
+}
+
+// check refuses what only the whole command line can show to be wrong.
+func (o *options) check() error {
+	switch {
+	case len(o.program) == 0:
+		return errors.New("no program to run (try muontrap --help)")
+	case len(o.controllers) > 0 && o.group == nil:
+		return errors.New("--controller: needs --group to say which cgroup")
+	case o.group != nil:
+		return errors.New("--group: this build can't use cgroups yet")
+	}
+	return nil
+}
+
+// capture tells where the program's output goes.
+func (o *options) capture() child.Capture {
+	switch {
+	case o.stderrOnly:
+		return child.CaptureStderr
+	case o.captureOutput && o.captureStderr:
+		return child.CaptureBoth
+	case o.captureOutput:
+		return child.CaptureStdout
+	case o.captureStderr:
+		return child.DropBoth
+	}
+	return child.CaptureNothing
+}
+
+// argv is the program's argument vector.
+func (o *options) argv() []string {
+	if o.arg0 == nil {
+		return o.program
+	}
+	return append([]string{*o.arg0}, o.program[1:]...)
+}
+
+func (o *options) addController(name string) error {
+	if name == "" || strings.ContainsAny(name, "/\n") || name == "." || name == ".." {
+		return errors.New("not the name of a controller")
+	}
+	if i := slices.IndexFunc(o.controllers, func(c controller) bool { return c.name == name }); i >= 0 {
+		c := o.controllers[i]
+		o.controllers = append(slices.Delete(o.controllers, i, i+1), c) // the latest again
+		return nil
+	}
+	o.controllers = append(o.controllers, controller{name: name})
+	return nil
+}
+
+func (o *options) setGroup(path string) error {
+	if o.group != nil {
+		return fmt.Errorf("given twice, first as %q", *o.group)
+	}
+	names := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	if len(names) == 0 {
+		return errors.New("the hierarchy's root can't be used as a group")
+	}
+	if slices.Contains(names, ".") || slices.Contains(names, "..") {
+		return errors.New("must not hold . or ..")
+	}
+	path = strings.Join(names, "/")
+	o.group = &path
+	return nil
+}
+
+func (o *options) addSetting(v string) error {
+	file, value, ok := strings.Cut(v, "=")
+	switch {
+	case !ok:
+		return errors.New("not of the form FILE=VALUE")
+	case file == "" || strings.Contains(file, "/") || file == "." || file == "..":
+		return fmt.Errorf("%q is not the name of a file in the cgroup", file)
+	case len(o.controllers) == 0:
+		return errors.New("comes before any --controller that it could belong to")
+	}
+	c := &o.controllers[len(o.controllers)-1]
+	c.settings = append(c.settings, setting{file, value})
+	return nil
+}
+
+var errNotNumber = errors.New("not a number (decimal, 0x… or 0… octal)")
+
+// parseNumber reads a number as the C helper's callers write it: decimal, 0x…
+// or 0… for octal.
+func parseNumber(s string, limit uint64) (uint64, error) {
+	digits, base := s, 10
+	if rest, ok := strings.CutPrefix(strings.ToLower(s), "0x"); ok {
+		digits, base = rest, 16
+	} else if len(s) > 1 && s[0] == '0' {
+		digits, base = s[1:], 8
+	}
+	n, err := strconv.ParseUint(digits, base, 64)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return 0, errNotNumber
+	case err != nil || n > limit:
+		return 0, fmt.Errorf("too large, at most %d", limit)
+	}
+	return n, nil
+}
+
+// flagValue makes a row of the table what pflag wants.
+type flagValue struct {
+	o   *options
+	opt option
+}
+
+// present stands for "no value given"; no argument can hold a NUL byte.
+const present = "\x00"
+
+func (f *flagValue) Set(v string) error {
+	if f.opt.value == "" && v != present {
+		return errors.New("takes no value")
+	}
+	return f.opt.set(f.o, v)
+}
+
+func (f *flagValue) String() string { return "" }
+func (f *flagValue) Type() string   { return f.opt.value }
+
+// explain puts pflag's errors into our words.
+func explain(err error) error {
+	var (
+		unknown  *pflag.NotExistError
+		required *pflag.ValueRequiredError
+		invalid  *pflag.InvalidValueError
+	)
+	switch {
+	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
+		return fmt.Errorf("unknown option -%s (try muontrap --help)", unknown.GetSpecifiedName())
+	case errors.As(err, &unknown):
+		return fmt.Errorf("unknown option --%s (try muontrap --help)", unknown.GetSpecifiedName())
+	case errors.As(err, &required):
+		return fmt.Errorf("--%s: needs a value (%s)", required.GetFlag().Name, required.GetFlag().Value.Type())
+	case errors.As(err, &invalid) && invalid.GetValue() == present:
+		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, invalid.Unwrap())
+	case errors.As(err, &invalid):
+		return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
+	}
+	return err
+}

@@ -1,0 +1,82 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// rekill is the pause between two rounds of SIGKILL.
+const rekill = 100 * time.Millisecond
+
+// end is what a signal, the host's end or a fault leads to, in any phase: it
+// begins the stop, or ends the wait for a host that is slow to take output.
+func (s *supervisor) end(status int) {
+	switch s.phase {
+	case running:
+		s.stop(status)
+	case draining:
+		s.flush()
+		if !s.drained() {
+			s.status = status // a program's success must not hide lost output
+		}
+		s.phase = done
+	case settling:
+		s.phase = done
+	}
+}
+
+// stop begins the stop sequence: the program's stdin ends, and SIGTERM asks it
+// to. SIGCONT lets a stopped program hear that. SIGKILL follows at the deadline.
+func (s *supervisor) stop(status int) {
+	s.phase, s.status = stopping, status
+	s.deadline = time.Now().Add(s.opts.delay)
+	s.noMoreAcks()
+	s.streams.EndStdin()
+	s.signal(unix.SIGTERM)
+	s.signal(unix.SIGCONT)
+}
+
+// escalate sends SIGKILL, again and again, and gives up on a program that is
+// stuck in the kernel or not ours to kill.
+func (s *supervisor) escalate() {
+	now := time.Now()
+	if s.giveUp.IsZero() {
+		s.giveUp = now.Add(patience)
+	}
+	if now.After(s.giveUp) {
+		complain("process %d (%s) is still there %v after SIGKILL: left behind",
+			s.program.PID(), s.program.Name(), patience)
+		s.phase = done
+		return
+	}
+	s.signal(unix.SIGKILL)
+	s.deadline = now.Add(rekill)
+}
+
+// signal tells once what cannot be signalled; the sequence goes on.
+func (s *supervisor) signal(sig syscall.Signal) {
+	err := s.program.Signal(sig)
+	if err != nil && !s.refused {
+		s.refused = true
+		complain("cannot send %v to process %d (%s): %v", unix.SignalName(sig), s.program.PID(), s.program.Name(), err)
+	}
+}
+
+// pollFailed keeps the loop going without poll(2), which has no reason to fail:
+// slowly, and with the one thing left to wait for.
+func (s *supervisor) pollFailed(err error) {
+	if err == unix.EINTR {
+		return
+	}
+	if s.phase == running {
+		complain("cannot wait for events: %v", err)
+	}
+	s.end(statusFailure)
+	s.fds[pollProgram].Revents = unix.POLLIN
+	time.Sleep(10 * time.Millisecond)
+}

@@ -1,0 +1,184 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package child starts the one program that muontrap runs, moves its output,
+// signals it and collects its exit status.
+//
+// [OpenStreams] makes the three descriptors that the program gets, [Start] runs
+// it with them, a [Relay] carries what it writes, and [Process] is its life:
+// poll [Process.FD], then ask [Process.Exited].
+//
+// A program is started the way execvp(3) would do it in a process that already
+// has the wanted user and groups: so the search of PATH sees what that user
+// sees. Where the kernel can, the program dies with muontrap (parent-death
+// signal, prctl(2)); for that, Start must be called on the main thread.
+package child
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spec is what to run, and as whom.
+type Spec struct {
+	Program string   // a path, or a name to be looked up in Env's PATH
+	Args    []string // argument vector, argv[0] first
+	Env     []string // NAME=VALUE
+	Files   [3]int   // become descriptors 0, 1 and 2
+	As      *syscall.Credential
+}
+
+// StartError says why nothing runs.
+type StartError struct {
+	Program string
+	Found   bool // there is such a file
+	Setup   bool // it never came to running it: no process, or no such identity
+	Err     error
+}
+
+func (e *StartError) Error() string {
+	switch {
+	case e.Setup:
+		return fmt.Sprintf("cannot start a process for %q: %v", e.Program, e.Err)
+	case e.Found && e.Err == syscall.ENOENT:
+		return fmt.Sprintf("cannot run %q: the interpreter or loader that it names does not exist", e.Program)
+	case e.Found || e.Err != syscall.ENOENT:
+		return fmt.Sprintf("cannot run %q: %v", e.Program, e.Err)
+	case strings.Contains(e.Program, "/"):
+		return fmt.Sprintf("cannot run %q: no such file", e.Program)
+	default:
+		return fmt.Sprintf("cannot run %q: not found in PATH", e.Program)
+	}
+}
+
+func (e *StartError) Unwrap() error { return e.Err }
+
+// Start runs the program, or returns a *StartError and leaves nothing behind.
+// Like execvp(3) it tries each candidate in turn, goes on after those that are
+// missing or not permitted, and hands a file of no known format to /bin/sh.
+func Start(s *Spec) (*Process, error) {
+	failed := &StartError{Program: s.Program, Err: syscall.ENOENT}
+	for _, path := range candidates(s.Program, s.Env) {
+		if missing(path) {
+			continue // the same answer as from execve(2), a process cheaper
+		}
+		failed.Found = true
+		pid, err := spawn(s, path, s.Args)
+		if err == syscall.ENOEXEC {
+			pid, err = spawn(s, "/bin/sh", append([]string{"/bin/sh", path}, s.Args[1:]...))
+		}
+		if err == nil {
+			return newProcess(pid), nil
+		}
+		failed.Err = err
+		switch err {
+		case syscall.EACCES, syscall.ENOENT, syscall.ENOTDIR, syscall.ESTALE, syscall.ENODEV, syscall.ETIMEDOUT:
+			continue
+		}
+		if err := setupFails(s); err != nil {
+			failed.Setup, failed.Err = true, err
+		}
+		break
+	}
+	return nil, failed
+}
+
+// candidates lists the paths to try. An unset PATH has the C library's default,
+// an empty element means the working directory.
+func candidates(program string, env []string) []string {
+	if strings.Contains(program, "/") {
+		return []string{program}
+	}
+	if program == "" {
+		return nil
+	}
+	path := "/bin:/usr/bin"
+	for _, e := range env {
+		if v, ok := strings.CutPrefix(e, "PATH="); ok {
+			path = v
+			break
+		}
+	}
+	var paths []string
+	for _, dir := range strings.Split(path, ":") {
+		if dir == "" {
+			dir = "."
+		}
+		paths = append(paths, dir+"/"+program)
+	}
+	return paths
+}
+
+func missing(path string) bool {
+	var st unix.Stat_t
+	err := unix.Stat(path, &st)
+	return err == unix.ENOENT || err == unix.ENOTDIR
+}
+
+// setupFails tells a process that could not be made, or could not take on its
+// identity, from a program that could not be run. The kernel gives one number
+// for all: so try once more with a program that certainly does not exist.
+func setupFails(s *Spec) error {
+	if _, err := spawn(s, "", s.Args); err != syscall.ENOENT {
+		return err
+	}
+	return nil
+}
+
+// Process is a started program.
+type Process struct {
+	pid    int
+	pidfd  int // -1: none
+	status int
+	exited bool
+}
+
+// PID is the program's process ID, its own until Exited has returned true.
+func (p *Process) PID() int { return p.pid }
+
+// FD becomes readable when the program has exited (pidfd_open(2)). It is -1
+// where the kernel has no such descriptor: then ask Exited after each SIGCHLD.
+func (p *Process) FD() int { return p.pidfd }
+
+// Signal sends a signal. A program that is gone is no error.
+func (p *Process) Signal(sig syscall.Signal) error {
+	if p.exited {
+		return nil
+	}
+	// Until it is waited for, nobody else can have this pid.
+	if err := unix.Kill(p.pid, sig); err != nil && err != unix.ESRCH {
+		return os.NewSyscallError("kill", err)
+	}
+	return nil
+}
+
+// Exited tells, without blocking, whether the program is gone, and with which
+// status as a shell counts: its own, or 128 plus the signal that killed it.
+func (p *Process) Exited() (status int, yes bool) {
+	p.wait(unix.WNOHANG)
+	return p.status, p.exited
+}
+
+// wait collects the exit status (wait4(2)).
+func (p *Process) wait(options int) {
+	for !p.exited {
+		var ws unix.WaitStatus
+		pid, err := unix.Wait4(p.pid, &ws, options, nil)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil: // ECHILD: somebody else took it, its status is lost
+			p.exited, p.status = true, 1
+		case pid == 0:
+			return
+		case ws.Signaled():
+			p.exited, p.status = true, 128+int(ws.Signal())
+		case ws.Exited():
+			p.exited, p.status = true, ws.ExitStatus()
+		}
+	}
+}
