@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/protocol"
 	"github.com/muontrap/muontrap/internal/signals"
@@ -17,24 +18,28 @@ import (
 
 // phase is how far a run has come. What each event means in each of them:
 //
-//	              running        stopping       draining       settling
-//	program gone  draining       done           -              -
-//	signal N      stopping 128+N -              done           done
-//	host gone     stopping 1     -              done           done
-//	over-ack      stopping 1     -              done 1         done 1
-//	fd 1 broken   stopping 1     (drop output)  done           -
-//	pipe empty    -              -              settling       -
-//	all acked     -              -              -              done
-//	deadline      -              SIGKILL, done  done           done
+//	              running       stopping      clearing      draining    settling
+//	program gone  clearing      clear rest    -             -           -
+//	all gone      -             done          draining      -           -
+//	pipe empty    -             -             -             settling    -
+//	all acked     -             -             -             -           done
+//	signal N      stopping      -             done soon     done        done
+//	host gone     stopping      -             done soon     done        done
+//	over-ack      stopping      -             done soon     done        done
+//	fd 1 broken   stopping      (drop output) done soon     done        -
+//	deadline      -             SIGKILL       SIGKILL       done        done
 //
-// "done" from draining means that output is lost: unless nothing was left after
-// all, the status then tells of the event and not of the program's success.
+// "All" is the program and what is in its cgroup; without one, clearing takes no
+// time. "Done soon" means as soon as all is gone. "Done" from draining means that
+// output is lost: unless nothing was left after all, the status then tells of the
+// event and not of the program's success.
 type phase int
 
 const (
 	running  phase = iota // the program lives
-	stopping              // so it does, but has been told to end
-	draining              // it ended by itself; its pipe may still hold output
+	stopping              // it is being stopped, and all that it left in its cgroup
+	clearing              // it ended by itself; what it left in its cgroup is being stopped
+	draining              // all are gone; the pipe may still hold output
 	settling              // all is relayed; acknowledgements are outstanding
 	done
 )
@@ -49,6 +54,7 @@ const (
 	pollSource         // the program's pipe
 	pollSignals        // the signal pipe
 	pollProgram        // the program's pidfd
+	pollGroup          // its cgroup's events
 	pollSlots
 )
 
@@ -56,6 +62,7 @@ const (
 type supervisor struct {
 	opts    *options
 	program *child.Process
+	group   *cgroup.Group // of no directory if none was asked for
 	streams *child.Streams
 	signals *signals.Pipe
 	relay   *child.Relay // nil: nothing is captured, or its source has ended
@@ -68,8 +75,10 @@ type supervisor struct {
 	hostGone bool      // fd 0 is not read any more
 	sinkFull bool      // fd 1 takes nothing: wait until it is writable
 	discard  bool      // nobody can get output any more
-	owed     int       // program gone: bytes in the pipe that may still be its
-	refused  bool      // stopping: a signal could not be sent, and that was said
+	gone     bool      // the program has ended
+	cut      int       // clearing: the status of what made the host's patience end
+	owed     int       // draining: bytes in the pipe that may still be the program's
+	refused  bool      // a signal could not be sent, and that was said
 
 	fds  [pollSlots]unix.PollFd
 	acks [8192]byte // one read: acknowledges 8 KiB to 2 MiB
@@ -77,15 +86,16 @@ type supervisor struct {
 
 // supervise runs the loop until nothing is left to do, and returns the status
 // to exit with.
-func supervise(opts *options, program *child.Process, streams *child.Streams, sigs *signals.Pipe) (status int) {
+func supervise(opts *options, program *child.Process, group *cgroup.Group, streams *child.Streams, sigs *signals.Pipe) (status int) {
 	defer func() {
 		if r := recover(); r != nil {
 			complain("internal error, please report it: %v", r)
 			_ = program.Signal(unix.SIGKILL)
+			_ = group.Kill()
 			status = statusFailure
 		}
 	}()
-	s := &supervisor{opts: opts, program: program, streams: streams, signals: sigs}
+	s := &supervisor{opts: opts, program: program, group: group, streams: streams, signals: sigs}
 	streams.Started()
 	if streams.Source >= 0 {
 		s.relay = child.NewRelay(streams.Source, unix.Stdout)
@@ -104,6 +114,7 @@ func supervise(opts *options, program *child.Process, streams *child.Streams, si
 func (s *supervisor) turn() {
 	s.wait()
 	s.reap()
+	s.checkGroup()
 	s.takeSignals()
 	s.readAcks()
 	s.moveOutput()
@@ -128,8 +139,10 @@ func (s *supervisor) wait() {
 		s.fds[pollSource] = unix.PollFd{Fd: int32(s.streams.Source), Events: unix.POLLIN}
 	}
 	s.fds[pollSignals] = unix.PollFd{Fd: int32(s.signals.FD()), Events: unix.POLLIN}
-	if s.phase == running || s.phase == stopping {
+	if !s.gone {
 		s.fds[pollProgram] = unix.PollFd{Fd: int32(s.program.FD()), Events: unix.POLLIN}
+	} else if s.phase < draining {
+		s.fds[pollGroup] = unix.PollFd{Fd: int32(s.group.EventsFD()), Events: unix.POLLPRI}
 	}
 	_, err := unix.Poll(s.fds[:], s.timeout())
 	if err != nil {
@@ -144,10 +157,13 @@ func (s *supervisor) wait() {
 // or fd 1 full it is not: the program then blocks in write(2), which is the
 // back-pressure. What is left in it after the end is drain's business.
 func (s *supervisor) wantsOutput() bool {
-	return s.phase <= stopping && s.relay != nil && (s.discard || s.canMove())
+	return s.phase < draining && s.relay != nil && (s.discard || s.canMove())
 }
 
 func (s *supervisor) canMove() bool { return !s.sinkFull && s.window.Avail() > 0 }
+
+// lookAgain is how often a cgroup without events is asked whether it is empty.
+const lookAgain = 5 * time.Millisecond
 
 // timeout is the time to the deadline in milliseconds, as poll(2) takes it:
 // rounded up, so that the loop does not spin through the last one.
@@ -155,20 +171,40 @@ func (s *supervisor) timeout() int {
 	if s.deadline.IsZero() {
 		return -1
 	}
-	ms := (time.Until(s.deadline) + time.Millisecond - 1) / time.Millisecond
+	left := time.Until(s.deadline)
+	if s.gone && s.phase < draining && s.group.EventsFD() < 0 {
+		left = min(left, lookAgain)
+	}
+	ms := (left + time.Millisecond - 1) / time.Millisecond
 	return int(min(max(ms, 0), math.MaxInt32))
 }
 
-// reap notices the program's end.
+// reap notices the program's end. What it leaves in its cgroup is told to end too.
 func (s *supervisor) reap() {
-	if s.phase > stopping || s.program.FD() >= 0 && s.fds[pollProgram].Revents == 0 {
+	if s.gone || s.program.FD() >= 0 && s.fds[pollProgram].Revents == 0 {
 		return
 	}
 	status, gone := s.program.Exited()
 	if !gone {
 		return
 	}
+	s.gone = true
 	s.streams.EndStdin()
+	if s.phase == running {
+		s.phase, s.status = clearing, status
+		s.deadline = time.Now().Add(s.opts.delay)
+	}
+	if !s.group.Empty() {
+		s.tell(s.group.Terminate())
+	}
+	s.checkGroup()
+}
+
+// checkGroup moves on when nothing is left to be stopped.
+func (s *supervisor) checkGroup() {
+	if !s.gone || s.phase >= draining || !s.group.Empty() {
+		return
+	}
 	if s.relay != nil {
 		s.owed = s.relay.Held()
 	}
@@ -177,9 +213,17 @@ func (s *supervisor) reap() {
 		s.phase = done
 		return
 	}
-	s.phase, s.status = draining, status
+	for _, hit := range s.group.Hits() {
+		if s.status != 0 {
+			complain("%s", hit)
+		}
+	}
+	s.phase = draining
 	s.progress()
 	s.drain()
+	if s.cut != 0 {
+		s.end(s.cut)
+	}
 }
 
 // takeSignals lets a signal begin the stop, or cut short what follows the
@@ -331,7 +375,7 @@ func (s *supervisor) checkDeadline() {
 		return
 	}
 	switch s.phase {
-	case stopping:
+	case stopping, clearing:
 		s.escalate()
 	case draining:
 		complain("output is lost: the host took none of it for %v", patience)

@@ -21,6 +21,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/signals"
 	"golang.org/x/sys/unix"
@@ -40,6 +41,9 @@ func init() {
 }
 
 func main() {
+	if child.Stage(os.Args) {
+		return
+	}
 	// The loop allocates nothing, so there is nothing to collect; and a collector
 	// that never runs never needs a thread in a moment when there is none to be had.
 	debug.SetGCPercent(-1)
@@ -66,29 +70,63 @@ func run(args []string) int {
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	if signal.Ignored(unix.SIGINT) {
-		// A shell's background job. muontrap hears SIGINT all the same, and so
-		// shall the program: not just when it happens to be the slower one.
+	if opts.group != nil || signal.Ignored(unix.SIGINT) {
+		// A signal must not leave a directory behind. And in a shell's background
+		// job SIGINT is ignored, but not by muontrap, and so not by its program:
+		// not just when that happens to start later.
 		sigs.Armed()
 	}
+	group, err := opts.contain()
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	defer removeGroup(group)
+	dirs := group.Dirs()
 	program, err := child.Start(&child.Spec{
 		Program: opts.program[0],
 		Args:    opts.argv(),
 		Env:     syscall.Environ(),
 		Files:   streams.Files,
 		As:      as,
+		Born:    dirs.Born,
+		Join:    dirs.Join,
 	})
 	if err != nil {
-		return fail(startStatus(err), err)
+		status := startStatus(err)
+		if status == statusFailure {
+			err = group.Explain(err)
+		}
+		return fail(status, err)
 	}
 	// A program lives: from here on every way out leads through the stop sequence.
-	return supervise(opts, program, streams, sigs)
+	return supervise(opts, program, group, streams, sigs)
+}
+
+// contain makes the cgroup that was asked for; an empty one if none was.
+func (o *options) contain() (*cgroup.Group, error) {
+	if o.group == nil {
+		return new(cgroup.Group), nil
+	}
+	group, err := cgroup.Create(*o.group, o.controllers)
+	if err != nil {
+		return nil, err
+	}
+	for _, note := range group.Notes() {
+		complain("%s", note)
+	}
+	return group, nil
+}
+
+func removeGroup(group *cgroup.Group) {
+	if err := group.Remove(); err != nil {
+		complain("%v", err)
+	}
 }
 
 func startStatus(err error) int {
 	var e *child.StartError
 	switch {
-	case !errors.As(err, &e) || e.Setup:
+	case !errors.As(err, &e) || e.Setup != "":
 		return statusFailure
 	case e.Found:
 		return statusNotRunnable

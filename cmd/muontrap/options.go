@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/protocol"
 	"github.com/spf13/pflag"
@@ -22,7 +23,7 @@ import (
 type options struct {
 	help          bool
 	arg0          *string
-	controllers   []controller
+	controllers   []cgroup.Controller
 	group         *string
 	delay         time.Duration // from SIGTERM to SIGKILL
 	window        int           // bytes
@@ -33,14 +34,6 @@ type options struct {
 	groups        *string
 	program       []string // and its arguments; never empty
 }
-
-// controller is one -c with the --set options that belong to it.
-type controller struct {
-	name     string
-	settings []setting
-}
-
-type setting struct{ file, value string }
 
 // An option is one row of the table that the parser and the usage text share.
 type option struct {
@@ -100,7 +93,7 @@ var sections = []section{
 			return err
 		}},
 	}},
-	{"Limits and containment (cgroups)", []option{
+	{"Limits and containment by cgroups, of v1 or v2", []option{
 		{"c", "controller", "NAME", "use this controller; repeatable", (*options).addController},
 		{"g", "group", "PATH", "the cgroup, relative to the hierarchy's root", (*options).setGroup},
 		{"s", "set", "FILE=VALUE", "write VALUE to FILE of the latest -c; repeatable", (*options).addSetting},
@@ -153,8 +146,6 @@ func (o *options) check() error {
 		return errors.New("no program to run (try muontrap --help)")
 	case len(o.controllers) > 0 && o.group == nil:
 		return errors.New("--controller: needs --group to say which cgroup")
-	case o.group != nil:
-		return errors.New("--group: this build can't use cgroups yet")
 	}
 	return nil
 }
@@ -186,12 +177,12 @@ func (o *options) addController(name string) error {
 	if name == "" || strings.ContainsAny(name, "/\n") || name == "." || name == ".." {
 		return errors.New("not the name of a controller")
 	}
-	if i := slices.IndexFunc(o.controllers, func(c controller) bool { return c.name == name }); i >= 0 {
+	if i := slices.IndexFunc(o.controllers, func(c cgroup.Controller) bool { return c.Name == name }); i >= 0 {
 		c := o.controllers[i]
 		o.controllers = append(slices.Delete(o.controllers, i, i+1), c) // the latest again
 		return nil
 	}
-	o.controllers = append(o.controllers, controller{name: name})
+	o.controllers = append(o.controllers, cgroup.Controller{Name: name})
 	return nil
 }
 
@@ -222,7 +213,7 @@ func (o *options) addSetting(v string) error {
 		return errors.New("comes before any --controller that it could belong to")
 	}
 	c := &o.controllers[len(o.controllers)-1]
-	c.settings = append(c.settings, setting{file, value})
+	c.Settings = append(c.Settings, cgroup.Setting{File: file, Value: value})
 	return nil
 }
 

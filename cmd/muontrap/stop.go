@@ -4,9 +4,10 @@
 package main
 
 import (
-	"syscall"
+	"slices"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/child"
 	"golang.org/x/sys/unix"
 )
 
@@ -19,6 +20,10 @@ func (s *supervisor) end(status int) {
 	switch s.phase {
 	case running:
 		s.stop(status)
+	case clearing:
+		if s.cut == 0 {
+			s.cut = status
+		}
 	case draining:
 		s.flush()
 		if !s.drained() {
@@ -37,33 +42,43 @@ func (s *supervisor) stop(status int) {
 	s.deadline = time.Now().Add(s.opts.delay)
 	s.noMoreAcks()
 	s.streams.EndStdin()
-	s.signal(unix.SIGTERM)
-	s.signal(unix.SIGCONT)
+	s.tell(s.program.Signal(unix.SIGTERM))
+	s.tell(s.program.Signal(unix.SIGCONT))
 }
 
-// escalate sends SIGKILL, again and again, and gives up on a program that is
-// stuck in the kernel or not ours to kill.
+// escalate sends SIGKILL, again and again, and gives up on what is stuck in the
+// kernel or not ours to kill.
 func (s *supervisor) escalate() {
 	now := time.Now()
 	if s.giveUp.IsZero() {
 		s.giveUp = now.Add(patience)
 	}
 	if now.After(s.giveUp) {
-		complain("process %d (%s) is still there %v after SIGKILL: left behind",
-			s.program.PID(), s.program.Name(), patience)
+		for _, pid := range s.survivors() {
+			complain("%s is still there %v after SIGKILL: left behind", child.Describe(pid), patience)
+		}
 		s.phase = done
 		return
 	}
-	s.signal(unix.SIGKILL)
+	s.tell(s.program.Signal(unix.SIGKILL))
+	s.tell(s.group.Kill())
 	s.deadline = now.Add(rekill)
 }
 
-// signal tells once what cannot be signalled; the sequence goes on.
-func (s *supervisor) signal(sig syscall.Signal) {
-	err := s.program.Signal(sig)
+func (s *supervisor) survivors() []int {
+	pids := s.group.Members()
+	if !s.gone {
+		pids = append(pids, s.program.PID())
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids)
+}
+
+// tell says once that something can't be signalled; the sequence goes on.
+func (s *supervisor) tell(err error) {
 	if err != nil && !s.refused {
 		s.refused = true
-		complain("cannot send %v to process %d (%s): %v", unix.SignalName(sig), s.program.PID(), s.program.Name(), err)
+		complain("%v", err)
 	}
 }
 

@@ -16,7 +16,6 @@ package child
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 
@@ -30,20 +29,25 @@ type Spec struct {
 	Env     []string // NAME=VALUE
 	Files   [3]int   // become descriptors 0, 1 and 2
 	As      *syscall.Credential
+
+	// Cgroups, as directory descriptors (Linux): Born is where the process is
+	// made, -1 for muontrap's own; Join are what it enters before it runs.
+	Born int
+	Join []int
 }
 
 // StartError says why nothing runs.
 type StartError struct {
 	Program string
-	Found   bool // there is such a file
-	Setup   bool // it never came to running it: no process, or no such identity
+	Found   bool   // there is such a file
+	Setup   string // if it never came to running it: what failed
 	Err     error
 }
 
 func (e *StartError) Error() string {
 	switch {
-	case e.Setup:
-		return fmt.Sprintf("cannot start a process for %q: %v", e.Program, e.Err)
+	case e.Setup != "":
+		return fmt.Sprintf("cannot %s for %q: %v", e.Setup, e.Program, e.Err)
 	case e.Found && e.Err == syscall.ENOENT:
 		return fmt.Sprintf("cannot run %q: the interpreter or loader that it names does not exist", e.Program)
 	case e.Found || e.Err != syscall.ENOENT:
@@ -61,6 +65,9 @@ func (e *StartError) Unwrap() error { return e.Err }
 // Like execvp(3) it tries each candidate in turn, goes on after those that are
 // missing or not permitted, and hands a file of no known format to /bin/sh.
 func Start(s *Spec) (*Process, error) {
+	if len(s.Join) > 0 {
+		return startStaged(s)
+	}
 	failed := &StartError{Program: s.Program, Err: syscall.ENOENT}
 	for _, path := range candidates(s.Program, s.Env) {
 		if missing(path) {
@@ -69,22 +76,40 @@ func Start(s *Spec) (*Process, error) {
 		failed.Found = true
 		pid, err := spawn(s, path, s.Args)
 		if err == syscall.ENOEXEC {
-			pid, err = spawn(s, "/bin/sh", append([]string{"/bin/sh", path}, s.Args[1:]...))
+			pid, err = spawn(s, shell, shellArgs(path, s.Args))
 		}
 		if err == nil {
 			return newProcess(pid), nil
 		}
+		if setup := setupFails(s); setup != nil {
+			if s.Born >= 0 {
+				return startStaged(s) // it gets in another way, or can tell what is wrong
+			}
+			failed.Setup, failed.Err = "start a process", setup
+			break
+		}
 		failed.Err = err
-		switch err {
-		case syscall.EACCES, syscall.ENOENT, syscall.ENOTDIR, syscall.ESTALE, syscall.ENODEV, syscall.ETIMEDOUT:
-			continue
+		if errno, _ := err.(syscall.Errno); !tryNext(errno) {
+			break
 		}
-		if err := setupFails(s); err != nil {
-			failed.Setup, failed.Err = true, err
-		}
-		break
 	}
 	return nil, failed
+}
+
+// tryNext tells whether execvp(3) goes on with the next directory.
+func tryNext(e syscall.Errno) bool {
+	switch e {
+	case syscall.EACCES, syscall.ENOENT, syscall.ENOTDIR, syscall.ESTALE, syscall.ENODEV, syscall.ETIMEDOUT:
+		return true
+	}
+	return false
+}
+
+// A file of no known format is a script for this.
+const shell = "/bin/sh"
+
+func shellArgs(path string, args []string) []string {
+	return append([]string{shell, path}, args[1:]...)
 }
 
 // candidates lists the paths to try. An unset PATH has the C library's default,
@@ -151,7 +176,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	}
 	// Until it is waited for, nobody else can have this pid.
 	if err := unix.Kill(p.pid, sig); err != nil && err != unix.ESRCH {
-		return os.NewSyscallError("kill", err)
+		return fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sig), Describe(p.pid), err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@
 package child
 
 import (
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -16,17 +17,26 @@ import (
 // the parent-death signal, in this order, restores RLIMIT_NOFILE, and hands
 // back execve's errno.
 func spawn(s *Spec, path string, args []string) (pid int, err error) {
+	return forkExec(path, args, s.Env, s.Files[:], &syscall.SysProcAttr{
+		Credential:  s.As,
+		UseCgroupFD: s.Born >= 0,
+		CgroupFD:    s.Born,
+	})
+}
+
+func forkExec(path string, args, env []string, files []int, attr *syscall.SysProcAttr) (pid int, err error) {
 	// The child gets this thread's signal mask; what muontrap inherited blocked
 	// would stay blocked in a program that waits for it.
 	var none unix.Sigset_t
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
 		return 0, err
 	}
-	return syscall.ForkExec(path, args, &syscall.ProcAttr{
-		Env:   s.Env,
-		Files: []uintptr{uintptr(s.Files[0]), uintptr(s.Files[1]), uintptr(s.Files[2])},
-		Sys:   &syscall.SysProcAttr{Credential: s.As, Pdeathsig: syscall.SIGKILL},
-	})
+	attr.Pdeathsig = syscall.SIGKILL
+	fds := make([]uintptr, len(files))
+	for i, fd := range files {
+		fds[i] = uintptr(fd)
+	}
+	return syscall.ForkExec(path, args, &syscall.ProcAttr{Env: env, Files: fds, Sys: attr})
 }
 
 func newProcess(pid int) *Process {
@@ -37,11 +47,11 @@ func newProcess(pid int) *Process {
 	return &Process{pid: pid, pidfd: fd}
 }
 
-// Name is the program's name as the kernel knows it, for messages.
-func (p *Process) Name() string {
-	comm, err := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/comm")
+// Describe names a process for messages.
+func Describe(pid int) string {
+	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
 	if err != nil {
-		return "?"
+		comm = []byte("?")
 	}
-	return strings.TrimSpace(string(comm))
+	return fmt.Sprintf("process %d, %s", pid, strings.TrimSpace(string(comm)))
 }

@@ -5,7 +5,10 @@
 
 package child
 
-import "syscall"
+import (
+	"strconv"
+	"syscall"
+)
 
 // spawn forks and execs: groups, gid and uid in this order.
 func spawn(s *Spec, path string, args []string) (pid int, err error) {
@@ -18,5 +21,12 @@ func spawn(s *Spec, path string, args []string) (pid int, err error) {
 
 func newProcess(pid int) *Process { return &Process{pid: pid, pidfd: -1} }
 
-// Name is the program's name as the kernel knows it, for messages.
-func (p *Process) Name() string { return "?" }
+// Describe names a process for messages.
+func Describe(pid int) string { return "process " + strconv.Itoa(pid) }
+
+func startStaged(s *Spec) (*Process, error) {
+	return nil, &StartError{Program: s.Program, Setup: "enter cgroups", Err: syscall.ENOSYS}
+}
+
+// Stage is for Linux, where a program may have to enter cgroups first.
+func Stage([]string) bool { return false }

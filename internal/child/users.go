@@ -131,7 +131,7 @@ func getent(database, key string) (string, error) {
 	defer unix.Close(r)
 	p, err := Start(&Spec{
 		Program: "getent", Args: []string{"getent", database, "--", key},
-		Env: syscall.Environ(), Files: [3]int{null, w, null},
+		Env: syscall.Environ(), Files: [3]int{null, w, null}, Born: -1,
 	})
 	unix.Close(w)
 	if err != nil {

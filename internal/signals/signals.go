@@ -25,8 +25,8 @@ type Pipe struct {
 }
 
 // Open subscribes to these signals, in this order. One that arrives before its
-// turn has its default effect.
-func Open(sigs []syscall.Signal) (*Pipe, error) {
+// turn has its default effect. Armed waits for the vital ones.
+func Open(vital, others []syscall.Signal) (*Pipe, error) {
 	r, w, err := nonblockingPipe()
 	if err != nil {
 		return nil, os.NewSyscallError("pipe", err)
@@ -36,22 +36,25 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 		incoming: make(chan os.Signal, 64), // a burst of every kind fits
 		armed:    make(chan struct{}),
 	}
-	go p.forward(sigs)
+	go p.forward(vital, others)
 	return p, nil
 }
 
-func (p *Pipe) forward(sigs []syscall.Signal) {
-	for _, s := range sigs {
+func (p *Pipe) forward(vital, others []syscall.Signal) {
+	for _, s := range vital {
 		signal.Notify(p.incoming, s)
 	}
 	close(p.armed)
+	for _, s := range others {
+		signal.Notify(p.incoming, s)
+	}
 	for s := range p.incoming {
 		// A full pipe already holds more signals than anybody waits for.
 		_, _ = unix.Write(p.w, []byte{byte(s.(syscall.Signal))})
 	}
 }
 
-// Armed blocks until every signal given to Open is subscribed to.
+// Armed blocks until the vital signals are subscribed to.
 func (p *Pipe) Armed() { <-p.armed }
 
 // Watch subscribes to one more signal, at once.
@@ -70,4 +73,20 @@ func (p *Pipe) Next() (syscall.Signal, bool) {
 		}
 		return syscall.Signal(b[0]), err == nil && n == 1
 	}
+}
+
+// Terminating lists every signal whose default action ends a process and that
+// can be caught (signal(7)). Vital are those that commonly ask for an end, or
+// get it from the Go runtime at once. SIGHUP is left out where it was ignored
+// when the process started: that is what nohup(1) asks for.
+func Terminating() (vital, others []syscall.Signal) {
+	vital = []syscall.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT}
+	if !signal.Ignored(unix.SIGHUP) {
+		vital = append(vital, unix.SIGHUP)
+	}
+	others = []syscall.Signal{
+		unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM, unix.SIGVTALRM, unix.SIGXCPU, unix.SIGXFSZ,
+		unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS,
+	}
+	return vital, append(others, peculiar()...)
 }

@@ -1,0 +1,251 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// EventsFD signals a change (POLLPRI) when the last member has gone. It is -1
+// where there is nothing but to ask Empty again and again: on v1.
+func (g *Group) EventsFD() int {
+	for _, d := range g.dirs {
+		if d.v2 && d.events >= 0 {
+			return d.events
+		}
+	}
+	return -1
+}
+
+// Empty tells whether no process lives in the group or below. Asking takes note
+// of the latest event.
+func (g *Group) Empty() bool {
+	return !slices.ContainsFunc(g.dirs, func(d *dir) bool { return d.populated(d.fd) })
+}
+
+func (d *dir) populated(fd int) bool {
+	if !d.v2 {
+		return len(members(fd)) > 0
+	}
+	events, err := d.readEvents(fd)
+	return err == nil && strings.Contains(events, "populated 1")
+}
+
+func (d *dir) readEvents(fd int) (string, error) {
+	if d.events < 0 {
+		return readAt(fd, "cgroup.events")
+	}
+	var b [256]byte
+	n, err := unix.Pread(d.events, b[:], 0)
+	return string(b[:max(n, 0)]), err
+}
+
+// Members lists the processes in the group and below.
+func (g *Group) Members() []int {
+	var pids []int
+	for _, d := range g.dirs {
+		pids = append(pids, members(d.fd)...)
+	}
+	slices.Sort(pids)
+	return slices.Compact(pids)
+}
+
+func members(fd int) []int {
+	var pids []int
+	each(fd, func(fd int) {
+		list, _ := readAt(fd, "cgroup.procs")
+		for _, f := range strings.Fields(list) {
+			// 0 is a process that can't be seen from this pid namespace.
+			if pid, err := strconv.Atoi(f); err == nil && pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+	})
+	return pids
+}
+
+// Terminate sends SIGTERM to every member, and SIGCONT for those that are
+// stopped; frozen ones are thawed. Its error names the first that can't be
+// signalled.
+func (g *Group) Terminate() error {
+	for _, d := range g.dirs {
+		d.thaw(d.fd)
+	}
+	var first error
+	for _, pid := range g.Members() {
+		for _, d := range g.dirs {
+			err := signalMember(d, pid, unix.SIGTERM, unix.SIGCONT)
+			if err == errNoMember {
+				continue
+			}
+			if err != nil && first == nil {
+				first = fmt.Errorf("cannot send SIGTERM to %s: %w", describe(pid), err)
+			}
+			break
+		}
+	}
+	return first
+}
+
+// Kill sends SIGKILL to every member, by the surest means there is. It takes
+// several rounds where members could fork meanwhile, or have left one of the
+// group's hierarchies: call it until Empty.
+func (g *Group) Kill() error {
+	for _, d := range g.dirs {
+		if d.populated(d.fd) {
+			return d.kill(d.fd)
+		}
+	}
+	return nil
+}
+
+// kill empties the directory at fd: in one step with cgroup.kill (since 5.14),
+// else frozen, so that nobody forks meanwhile.
+func (d *dir) kill(fd int) error {
+	if d.v2 && writeAt(fd, "cgroup.kill", "1") == nil {
+		return nil
+	}
+	d.freeze(fd)
+	defer d.thaw(fd)
+	for range 10 {
+		pids := members(fd)
+		if len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			if err := signalMember(d, pid, unix.SIGKILL); err != nil && err != errNoMember {
+				return fmt.Errorf("cannot send SIGKILL to %s: %w", describe(pid), err)
+			}
+		}
+	}
+	return nil
+}
+
+// freezeTime bounds the wait for a v1 freezer, which can take many attempts.
+const freezeTime = 50 * time.Millisecond
+
+func (d *dir) freeze(fd int) {
+	switch {
+	case d.v2:
+		_ = writeAt(fd, "cgroup.freeze", "1") // since 5.2
+	case d.carries("freezer"):
+		for end := time.Now().Add(freezeTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			_ = writeAt(fd, "freezer.state", "FROZEN")
+			if state, err := readAt(fd, "freezer.state"); err != nil || strings.HasPrefix(state, "FROZEN") {
+				return
+			}
+		}
+	}
+}
+
+// thaw lets everything below fd run, sub-groups that the program froze too. A v1
+// freezer takes even SIGKILL only when thawed.
+func (d *dir) thaw(fd int) {
+	file, running := "cgroup.freeze", "0"
+	if !d.v2 {
+		if !d.carries("freezer") {
+			return
+		}
+		file, running = "freezer.state", "THAWED"
+	}
+	each(fd, func(fd int) {
+		if state, err := readAt(fd, file); err == nil && strings.TrimSpace(state) != running {
+			_ = writeAt(fd, file, running)
+		}
+	})
+}
+
+var errNoMember = errors.New("not in this cgroup")
+
+// signalMember signals a process through a pidfd, and only if what the pidfd
+// stands for is in the group: a pid from a list may be another's by now.
+func signalMember(d *dir, pid int, sigs ...syscall.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	switch err {
+	case nil:
+		defer unix.Close(fd)
+	case unix.ESRCH, unix.EINVAL: // gone, or only a thread of one that is a member
+		return nil
+	}
+	if !d.holds(pid) {
+		return errNoMember
+	}
+	for _, sig := range sigs {
+		if fd >= 0 {
+			err = unix.PidfdSendSignal(fd, sig, nil, 0)
+		} else {
+			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
+		}
+		if err != nil && err != unix.ESRCH {
+			return err
+		}
+	}
+	return nil
+}
+
+// holds tells whether a process is in the group or below.
+func (d *dir) holds(pid int) bool {
+	at := d.pathOf(strconv.Itoa(pid))
+	return at == d.inside || strings.HasPrefix(at, d.inside+"/")
+}
+
+// pathOf is where a process is in this hierarchy, by /proc/PID/cgroup; "" if
+// there is no such process.
+func (d *dir) pathOf(pid string) string {
+	text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
+		if len(f) != 3 || d.v2 != (f[1] == "") {
+			continue
+		}
+		if d.v2 || slices.Contains(strings.Split(f[1], ","), d.hierarchy.controllers[0]) {
+			return f[2]
+		}
+	}
+	return ""
+}
+
+// each calls f for every directory from fd down, those below first.
+func each(fd int, f func(fd int)) {
+	for _, name := range subdirs(fd) {
+		if sub, err := openBeneath(fd, name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
+			each(sub, f)
+			unix.Close(sub)
+		}
+	}
+	f(fd)
+}
+
+func subdirs(fd int) []string {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) == nil && st.Nlink == 2 {
+		return nil // "." and the entry above
+	}
+	dup, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(dup), ".")
+	defer f.Close()
+	entries, _ := f.ReadDir(-1)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names
+}

@@ -1,0 +1,77 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// removeTime bounds the wait for the kernel to let go of dead members.
+const removeTime = 2 * time.Second
+
+// Remove takes away the group's directories, with all that the program made
+// below them, and what muontrap made above them and nobody uses. Directories
+// without muontrap's mark stay.
+func (g *Group) Remove() error {
+	var errs []error
+	for _, d := range g.dirs {
+		if d.fd < 0 || owner(d.fd) == "" {
+			continue
+		}
+		if err := remove(d.fd, d.path); err != nil {
+			errs = append(errs, fmt.Errorf("cannot remove %s: %w", d.path, err))
+			continue
+		}
+		d.removeAbove()
+	}
+	return errors.Join(errs...)
+}
+
+// remove removes the directory at fd and path, and all below.
+func remove(fd int, path string) error {
+	for end := time.Now().Add(removeTime); ; time.Sleep(time.Millisecond) {
+		removeBelow(fd)
+		err := unix.Rmdir(path)
+		if err == unix.ENOENT {
+			return nil
+		}
+		if err != unix.EBUSY || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+func removeBelow(fd int) {
+	for _, name := range subdirs(fd) {
+		if sub, err := openBeneath(fd, name, unix.O_RDONLY|unix.O_DIRECTORY); err == nil {
+			removeBelow(sub)
+			unix.Close(sub)
+			_ = unix.Unlinkat(fd, name, unix.AT_REMOVEDIR)
+		}
+	}
+}
+
+// removeAbove climbs as long as the directories are muontrap's, empty and not a
+// group of their own to another muontrap, which would hold a lock.
+func (d *dir) removeAbove() {
+	for at := path.Dir(d.path); len(at) > len(d.hierarchy.dir); at = path.Dir(at) {
+		fd, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != nil {
+			return
+		}
+		free := owner(fd) != "" && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+		if free {
+			err = unix.Rmdir(at)
+		}
+		unix.Close(fd)
+		if !free || err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,314 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package child
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A process can be born into one v2 cgroup (clone3(2)). Into others it has to
+// move, and moving a program that runs already would lose what it has forked
+// meanwhile. So this binary is started once more, as a stage: it enters the
+// cgroups, takes on the identity, and becomes the program.
+//
+// From the first cgroup on, the stage makes raw system calls only. The cgroup
+// may allow one process and next to no memory, and a thread that the Go runtime
+// then wants to start would be the end of it.
+
+// stageName is argv[0] of the stage.
+const stageName = "muontrap-stage"
+
+// Descriptors of the stage: 0, 1 and 2 are the program's already.
+const (
+	stageReport = 3 // a report of failure goes here; closed by success
+	stageJoin   = 4 // the first of the cgroup directories
+)
+
+// What the stage was doing when it failed.
+const (
+	stageJoining = iota
+	stageIdentity
+	stageRunning
+)
+
+// report is what a failed stage tells, as it lies in memory.
+type report struct {
+	doing, index uint16 // index: which cgroup; when running, 1 if there was a file to run
+	errno        uint32
+}
+
+const reportSize = int(unsafe.Sizeof(report{}))
+
+// startStaged starts the program through a stage.
+func startStaged(s *Spec) (*Process, error) {
+	failed := &StartError{Program: s.Program, Setup: "start a process"}
+	r, w, err := closeOnExecPipe()
+	if err != nil {
+		failed.Err = err
+		return nil, failed
+	}
+	defer unix.Close(r)
+	join := s.Join
+	pid, err := forkStage(s, w, join, s.Born)
+	if err != nil && s.Born >= 0 {
+		join = append([]int{s.Born}, join...)
+		pid, err = forkStage(s, w, join, -1)
+	}
+	unix.Close(w)
+	if err != nil {
+		failed.Err = err
+		return nil, failed
+	}
+	p := newProcess(pid)
+	rep, ok := readReport(r)
+	if !ok {
+		return p, nil // it runs, or was killed before it could: its status tells
+	}
+	p.wait(0)
+	failed.Err = syscall.Errno(rep.errno)
+	switch rep.doing {
+	case stageJoining:
+		failed.Setup = "enter cgroup " + pathOf(join[rep.index])
+	case stageIdentity:
+		failed.Setup = "take on user and groups"
+	default:
+		failed.Setup = ""
+		failed.Found = rep.index > 0
+	}
+	return nil, failed
+}
+
+func forkStage(s *Spec, report int, join []int, born int) (pid int, err error) {
+	args := []string{stageName, strconv.Itoa(os.Getpid()), strconv.Itoa(len(join)), encode(s.As),
+		s.Program, strconv.Itoa(len(s.Args))}
+	args = append(append(args, s.Args...), s.Env...)
+	// With one processor to run on, the runtime starts few threads.
+	env := []string{"GOMAXPROCS=1"}
+	files := append([]int{s.Files[0], s.Files[1], s.Files[2], report}, join...)
+	return forkExec("/proc/self/exe", args, env, files, &syscall.SysProcAttr{UseCgroupFD: born >= 0, CgroupFD: born})
+}
+
+func readReport(fd int) (rep report, ok bool) {
+	b := unsafe.Slice((*byte)(unsafe.Pointer(&rep)), reportSize)
+	for {
+		n, err := unix.Read(fd, b)
+		if err != unix.EINTR {
+			return rep, n == reportSize
+		}
+	}
+}
+
+func pathOf(fd int) string {
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return "?"
+	}
+	return path
+}
+
+// encode and decode carry an identity through an argument: "-", or uid, gid and,
+// if groups are to be set, these: "1000:1000", "1000:1000:4,27".
+func encode(as *syscall.Credential) string {
+	if as == nil {
+		return "-"
+	}
+	text := fmt.Sprintf("%d:%d", as.Uid, as.Gid)
+	if as.NoSetGroups {
+		return text
+	}
+	groups := make([]string, len(as.Groups))
+	for i, gid := range as.Groups {
+		groups[i] = strconv.FormatUint(uint64(gid), 10)
+	}
+	return text + ":" + strings.Join(groups, ",")
+}
+
+func decode(text string) (*syscall.Credential, error) {
+	if text == "-" {
+		return nil, nil
+	}
+	parts := strings.Split(text, ":")
+	if len(parts) < 2 {
+		return nil, strconv.ErrSyntax
+	}
+	uid, err1 := strconv.ParseUint(parts[0], 10, 32)
+	gid, err2 := strconv.ParseUint(parts[1], 10, 32)
+	if err1 != nil || err2 != nil {
+		return nil, strconv.ErrSyntax
+	}
+	as := &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid), NoSetGroups: len(parts) == 2}
+	if as.NoSetGroups || parts[2] == "" {
+		return as, nil
+	}
+	for _, g := range strings.Split(parts[2], ",") {
+		gid, err := strconv.ParseUint(g, 10, 32)
+		if err != nil {
+			return nil, strconv.ErrSyntax
+		}
+		as.Groups = append(as.Groups, uint32(gid))
+	}
+	return as, nil
+}
+
+// Stage is the other end of startStaged. It returns false if this process was
+// started as anything else, and does not return otherwise.
+func Stage(args []string) bool {
+	if len(args) == 0 || args[0] != stageName {
+		return false
+	}
+	st, err := prepare(args)
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "muontrap: not to be started by this name: %v\n", err)
+		os.Exit(1)
+	}
+	st.run()
+	os.Exit(1)
+	return true
+}
+
+// stage is all that the last steps need, as the kernel wants it.
+type stage struct {
+	parent  uintptr
+	procs   []uintptr // cgroup.procs, open
+	as      *syscall.Credential
+	groups  []uint32
+	paths   []*byte // candidates
+	argv    []*byte
+	scripts [][]*byte // argument vectors of the shell, one for each candidate
+	envp    []*byte
+	rep     report
+}
+
+// prepare does everything that allocates or may start a thread.
+func prepare(args []string) (*stage, error) {
+	if len(args) < 6 {
+		return nil, strconv.ErrSyntax
+	}
+	parent, err1 := strconv.Atoi(args[1])
+	joins, err2 := strconv.Atoi(args[2])
+	as, err3 := decode(args[3])
+	program := args[4]
+	n, err4 := strconv.Atoi(args[5])
+	rest := args[6:]
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || n < 1 || n > len(rest) {
+		return nil, strconv.ErrSyntax
+	}
+	argv, env := rest[:n], rest[n:]
+	st := &stage{parent: uintptr(parent), as: as}
+	if as != nil {
+		st.groups = append(as.Groups, 0)[:len(as.Groups)] // never nil: it has an address
+	}
+	unix.CloseOnExec(stageReport)
+	for i := range joins {
+		dir := stageJoin + i
+		fd, err := unix.Openat(dir, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+		unix.Close(dir)
+		if err != nil {
+			st.rep.index = uint16(i)
+			st.fail(stageJoining, err.(syscall.Errno))
+		}
+		st.procs = append(st.procs, uintptr(fd))
+	}
+	var err error
+	for _, path := range candidates(program, env) {
+		if missing(path) {
+			continue
+		}
+		p, err := syscall.BytePtrFromString(path)
+		if err != nil {
+			return nil, err
+		}
+		script, err := syscall.SlicePtrFromStrings(shellArgs(path, argv))
+		if err != nil {
+			return nil, err
+		}
+		st.paths, st.scripts = append(st.paths, p), append(st.scripts, script)
+	}
+	if st.argv, err = syscall.SlicePtrFromStrings(argv); err != nil {
+		return nil, err
+	}
+	if st.envp, err = syscall.SlicePtrFromStrings(env); err != nil {
+		return nil, err
+	}
+	// The runtime raised RLIMIT_NOFILE for itself. Only syscall.Exec knows what it
+	// was, and restores it first, even when there is nothing to run.
+	_ = syscall.Exec("", []string{""}, nil)
+	return st, nil
+}
+
+var (
+	self      = [...]byte{'0'}
+	shellPath = [...]byte{'/', 'b', 'i', 'n', '/', 's', 'h', 0}
+)
+
+// run enters the cgroups, takes on the identity and runs the first candidate
+// that can be run. It returns only if none can, with the failure reported.
+func (st *stage) run() {
+	for i, fd := range st.procs {
+		if _, _, e := syscall.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(&self)), 1); e != 0 {
+			st.rep.index = uint16(i)
+			st.fail(stageJoining, e)
+		}
+	}
+	if e := st.identify(); e != 0 {
+		st.fail(stageIdentity, e)
+	}
+	err := syscall.ENOENT
+	for i := range st.paths {
+		err = st.exec(st.paths[i], st.argv)
+		if err == syscall.ENOEXEC {
+			err = st.exec(&shellPath[0], st.scripts[i])
+		}
+		if !tryNext(err) {
+			break
+		}
+	}
+	st.rep.index = uint16(min(1, len(st.paths)))
+	st.fail(stageRunning, err)
+}
+
+// identify switches this thread, the one that becomes the program, and asks for
+// the parent-death signal again, which the switch has cleared (prctl(2)).
+func (st *stage) identify() syscall.Errno {
+	if as := st.as; as != nil {
+		if !as.NoSetGroups {
+			if _, _, e := syscall.RawSyscall(sysSetgroups, uintptr(len(st.groups)), uintptr(unsafe.Pointer(unsafe.SliceData(st.groups))), 0); e != 0 {
+				return e
+			}
+		}
+		if _, _, e := syscall.RawSyscall(sysSetgid, uintptr(as.Gid), 0, 0); e != 0 {
+			return e
+		}
+		if _, _, e := syscall.RawSyscall(sysSetuid, uintptr(as.Uid), 0, 0); e != 0 {
+			return e
+		}
+	}
+	if _, _, e := syscall.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0); e != 0 {
+		return e
+	}
+	if parent, _, _ := syscall.RawSyscall(unix.SYS_GETPPID, 0, 0, 0); parent != st.parent {
+		syscall.RawSyscall(unix.SYS_EXIT_GROUP, 128+uintptr(unix.SIGKILL), 0, 0) // it is dead already
+	}
+	return 0
+}
+
+func (st *stage) exec(path *byte, argv []*byte) syscall.Errno {
+	_, _, e := syscall.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)),
+		uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(&st.envp[0])))
+	return e
+}
+
+// fail reports and ends the stage.
+func (st *stage) fail(doing uint16, e syscall.Errno) {
+	st.rep.doing, st.rep.errno = doing, uint32(e)
+	syscall.RawSyscall(unix.SYS_WRITE, stageReport, uintptr(unsafe.Pointer(&st.rep)), uintptr(reportSize))
+	syscall.RawSyscall(unix.SYS_EXIT_GROUP, 1, 0, 0)
+}

@@ -1,0 +1,27 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package signals
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// peculiar lists what only Linux has. SIGPROF and signals 32 to 34 stay with the
+// Go runtime, which survives the former and never sees the latter.
+func peculiar() []syscall.Signal {
+	sigs := []syscall.Signal{unix.SIGIO, unix.SIGPWR, unix.SIGSTKFLT}
+	const firstRealTime, last = 35, 64
+	for s := syscall.Signal(firstRealTime); s <= last; s++ {
+		sigs = append(sigs, s)
+	}
+	return sigs
+}
+
+func nonblockingPipe() (r, w int, err error) {
+	var p [2]int
+	err = unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)
+	return p[0], p[1], err
+}
