@@ -36,7 +36,7 @@ func (s *supervisor) end(status int) {
 }
 
 // stop begins the stop sequence: the program's stdin ends, and SIGTERM asks it
-// to. SIGCONT lets a stopped program hear that. SIGKILL follows at the deadline.
+// to. SIGCONT, or thawing its cgroup, lets a stopped program hear that. SIGKILL follows at the deadline.
 func (s *supervisor) stop(status int) {
 	s.phase, s.status = stopping, status
 	s.deadline = time.Now().Add(s.opts.delay)
@@ -44,6 +44,7 @@ func (s *supervisor) stop(status int) {
 	s.streams.EndStdin()
 	s.tell(s.program.Signal(unix.SIGTERM))
 	s.tell(s.program.Signal(unix.SIGCONT))
+	s.group.Thaw()
 }
 
 // escalate sends SIGKILL, again and again, and gives up on what is stuck in the

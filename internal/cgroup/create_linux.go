@@ -131,23 +131,25 @@ func find(hs []hierarchy, controller string) (hierarchy, error) {
 // companion adds the hierarchy that makes the group's end sure. It is optional,
 // unless no controller was asked for.
 func (g *Group) companion(hs []hierarchy) error {
-	wanted := len(g.dirs) == 0
 	if slices.ContainsFunc(g.dirs, func(d *dir) bool { return d.v2 }) {
 		return nil
 	}
-	i := slices.IndexFunc(hs, func(h hierarchy) bool { return h.v2 })
-	if i < 0 {
-		i = slices.IndexFunc(hs, func(h hierarchy) bool { return h.carries("freezer") })
-	}
-	if i < 0 {
-		if wanted {
-			return errors.New("--group: no cgroup file system that could contain a program is mounted")
+	wanted := len(g.dirs) == 0
+	err := errors.New("--group: no cgroup file system that could contain a program is mounted")
+	for _, fits := range []func(*hierarchy) bool{
+		func(h *hierarchy) bool { return h.v2 },
+		func(h *hierarchy) bool { return h.carries("freezer") },
+	} {
+		i := slices.IndexFunc(hs, func(h hierarchy) bool { return fits(&h) })
+		if i < 0 || g.at(hs[i].dir) != nil {
+			continue
 		}
-		return nil
+		var held *heldError
+		if err = g.join(hs[i], ""); err == nil || errors.As(err, &held) {
+			return err
+		}
 	}
-	err := g.join(hs[i], "")
-	var held *heldError
-	if wanted || errors.As(err, &held) {
+	if wanted {
 		return err
 	}
 	return nil
@@ -235,18 +237,16 @@ func (d *dir) walk(names []string) (fd int, made bool, err error) {
 		return -1, false, fmt.Errorf("%s: %w", at, err)
 	}
 	for _, name := range names {
-		if err := d.enable(fd, at); err != nil {
-			unix.Close(fd)
-			return -1, false, err
+		next := -1
+		if err = d.enable(fd, at); err == nil {
+			next, made, err = d.step(fd, name, at+"/"+name)
 		}
-		at += "/" + name
-		var next int
-		next, made, err = d.step(fd, name, at)
 		unix.Close(fd)
 		if err != nil {
+			d.removeFrom(at) // what was made on the way
 			return -1, false, err
 		}
-		fd = next
+		fd, at = next, at+"/"+name
 	}
 	return fd, made, nil
 }

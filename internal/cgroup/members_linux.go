@@ -74,13 +74,17 @@ func members(fd int) []int {
 	return pids
 }
 
-// Terminate sends SIGTERM to every member, and SIGCONT for those that are
-// stopped; frozen ones are thawed. Its error names the first that can't be
-// signalled.
-func (g *Group) Terminate() error {
+// Thaw lets frozen members run, so that they hear signals.
+func (g *Group) Thaw() {
 	for _, d := range g.dirs {
 		d.thaw(d.fd)
 	}
+}
+
+// Terminate thaws all members and sends them SIGTERM, and SIGCONT for those that
+// are stopped. Its error names the first that can't be signalled.
+func (g *Group) Terminate() error {
+	g.Thaw()
 	var first error
 	for _, pid := range g.Members() {
 		for _, d := range g.dirs {

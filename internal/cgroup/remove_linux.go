@@ -28,7 +28,7 @@ func (g *Group) Remove() error {
 			errs = append(errs, fmt.Errorf("cannot remove %s: %w", d.path, err))
 			continue
 		}
-		d.removeAbove()
+		d.removeFrom(path.Dir(d.path))
 	}
 	return errors.Join(errs...)
 }
@@ -57,10 +57,10 @@ func removeBelow(fd int) {
 	}
 }
 
-// removeAbove climbs as long as the directories are muontrap's, empty and not a
+// removeFrom climbs as long as the directories are muontrap's, empty and not a
 // group of their own to another muontrap, which would hold a lock.
-func (d *dir) removeAbove() {
-	for at := path.Dir(d.path); len(at) > len(d.hierarchy.dir); at = path.Dir(at) {
+func (d *dir) removeFrom(at string) {
+	for ; len(at) > len(d.hierarchy.dir); at = path.Dir(at) {
 		fd, err := unix.Open(at, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 		if err != nil {
 			return
