@@ -455,15 +455,28 @@ func (g *Group) Notes() []string { return g.notes }
 
 // Dirs tells how the program gets into the group. It can be born into a v2
 // directory. Where it has to join others, a stage of muontrap's own runs before
-// it, and must not be charged to a directory with limits: then it joins that too.
+// it, and must not be charged to a directory with limits: then it joins that too,
+// and memory last, so that its other threads have no time to be charged there.
 func (g *Group) Dirs() Dirs {
 	dirs := Dirs{Born: -1}
+	var join []*dir
 	for _, d := range g.dirs {
 		if d.v2 && (len(g.dirs) == 1 || len(d.controllers) == 0) {
 			dirs.Born = d.fd
 		} else {
-			dirs.Join = append(dirs.Join, d.fd)
+			join = append(join, d)
 		}
 	}
+	slices.SortStableFunc(join, func(a, b *dir) int { return a.weight() - b.weight() })
+	for _, d := range join {
+		dirs.Join = append(dirs.Join, d.fd)
+	}
 	return dirs
+}
+
+func (d *dir) weight() int {
+	if slices.Contains(d.controllers, "memory") {
+		return 1
+	}
+	return 0
 }
