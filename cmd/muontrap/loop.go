@@ -62,11 +62,13 @@ const (
 type supervisor struct {
 	opts    *options
 	program *child.Process
-	group   *cgroup.Group // of no directory if none was asked for
 	streams *child.Streams
 	signals *signals.Pipe
 	relay   *child.Relay // nil: nothing is captured, or its source has ended
 	window  protocol.Window
+
+	group     *cgroup.Group // of no directory if none was asked for
+	contained containment
 
 	phase    phase
 	status   int       // to exit with, once known
@@ -84,25 +86,35 @@ type supervisor struct {
 	acks [8192]byte // one read: acknowledges 8 KiB to 2 MiB
 }
 
-// supervise runs the loop until nothing is left to do, and returns the status
-// to exit with.
-func supervise(opts *options, program *child.Process, group *cgroup.Group, streams *child.Streams, sigs *signals.Pipe) (status int) {
+// containment is what holds the program's processes together: its cgroup, or
+// else the tree of its descendants.
+type containment interface {
+	// EventsFD is readable (POLLPRI) when Empty may have changed; -1: unknown.
+	EventsFD() int
+	Empty() bool
+	Members() []int
+	Thaw()
+	Terminate() error
+	Kill() error
+}
+
+// run is the loop. It returns the status to exit with when nothing is left to do.
+func (s *supervisor) run() (status int) {
 	defer func() {
 		if r := recover(); r != nil {
 			complain("internal error, please report it: %v", r)
-			_ = program.Signal(unix.SIGKILL)
-			_ = group.Kill()
+			_ = s.program.Signal(unix.SIGKILL)
+			_ = s.contained.Kill()
 			status = statusFailure
 		}
 	}()
-	s := &supervisor{opts: opts, program: program, group: group, streams: streams, signals: sigs}
-	streams.Started()
-	if streams.Source >= 0 {
-		s.relay = child.NewRelay(streams.Source, unix.Stdout)
-		s.window = protocol.NewWindow(opts.window)
+	s.streams.Started()
+	if s.streams.Source >= 0 {
+		s.relay = child.NewRelay(s.streams.Source, unix.Stdout)
+		s.window = protocol.NewWindow(s.opts.window)
 	}
-	if program.FD() < 0 {
-		sigs.Watch(unix.SIGCHLD)
+	if s.program.FD() < 0 {
+		s.signals.Watch(unix.SIGCHLD)
 	}
 	for s.reap(); s.phase != done; s.turn() {
 	}
@@ -114,7 +126,7 @@ func supervise(opts *options, program *child.Process, group *cgroup.Group, strea
 func (s *supervisor) turn() {
 	s.wait()
 	s.reap()
-	s.checkGroup()
+	s.checkContained()
 	s.takeSignals()
 	s.readAcks()
 	s.moveOutput()
@@ -142,7 +154,7 @@ func (s *supervisor) wait() {
 	if !s.gone {
 		s.fds[pollProgram] = unix.PollFd{Fd: int32(s.program.FD()), Events: unix.POLLIN}
 	} else if s.phase < draining {
-		s.fds[pollGroup] = unix.PollFd{Fd: int32(s.group.EventsFD()), Events: unix.POLLPRI}
+		s.fds[pollGroup] = unix.PollFd{Fd: int32(s.contained.EventsFD()), Events: unix.POLLPRI}
 	}
 	_, err := unix.Poll(s.fds[:], s.timeout())
 	if err != nil {
@@ -162,7 +174,7 @@ func (s *supervisor) wantsOutput() bool {
 
 func (s *supervisor) canMove() bool { return !s.sinkFull && s.window.Avail() > 0 }
 
-// lookAgain is how often a cgroup without events is asked whether it is empty.
+// lookAgain is how often a containment without events is asked whether it is empty.
 const lookAgain = 5 * time.Millisecond
 
 // timeout is the time to the deadline in milliseconds, as poll(2) takes it:
@@ -172,20 +184,22 @@ func (s *supervisor) timeout() int {
 		return -1
 	}
 	left := time.Until(s.deadline)
-	if s.gone && s.phase < draining && s.group.EventsFD() < 0 {
+	if s.gone && s.phase < draining && s.contained.EventsFD() < 0 {
 		left = min(left, lookAgain)
 	}
 	ms := (left + time.Millisecond - 1) / time.Millisecond
 	return int(min(max(ms, 0), math.MaxInt32))
 }
 
-// reap notices the program's end. What it leaves in its cgroup is told to end too.
+// reap notices the program's end. What it leaves behind is told to end too, if
+// it is in a cgroup or if that was asked for.
 func (s *supervisor) reap() {
-	if s.gone || s.program.FD() >= 0 && s.fds[pollProgram].Revents == 0 {
+	woken := s.fds[pollProgram].Revents|s.fds[pollSignals].Revents != 0
+	if s.phase == running && !woken && s.program.FD() >= 0 {
 		return
 	}
 	status, gone := s.program.Exited()
-	if !gone {
+	if s.gone || !gone {
 		return
 	}
 	s.gone = true
@@ -194,15 +208,21 @@ func (s *supervisor) reap() {
 		s.phase, s.status = clearing, status
 		s.deadline = time.Now().Add(s.opts.delay)
 	}
-	if !s.group.Empty() {
-		s.tell(s.group.Terminate())
+	if !s.clear() {
+		s.tell(s.contained.Terminate())
 	}
-	s.checkGroup()
+	s.checkContained()
 }
 
-// checkGroup moves on when nothing is left to be stopped.
-func (s *supervisor) checkGroup() {
-	if !s.gone || s.phase >= draining || !s.group.Empty() {
+// clear tells whether nothing is left that has to be stopped.
+func (s *supervisor) clear() bool {
+	leave := s.phase == clearing && s.opts.group == nil && s.opts.killMode != killAll
+	return leave || s.contained.Empty()
+}
+
+// checkContained moves on when nothing is left to be stopped.
+func (s *supervisor) checkContained() {
+	if !s.gone || s.phase >= draining || !s.clear() {
 		return
 	}
 	if s.relay != nil {

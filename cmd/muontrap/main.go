@@ -51,7 +51,8 @@ func main() {
 }
 
 func run(args []string) int {
-	sigs, err := signals.Open(signals.Terminating())
+	vital, others := signals.Terminating()
+	sigs, err := signals.Open(vital, append(others, unix.SIGCHLD)) // orphans end, too
 	if err != nil {
 		return fail(statusFailure, err)
 	}
@@ -81,8 +82,14 @@ func run(args []string) int {
 		return fail(statusFailure, err)
 	}
 	defer removeGroup(group)
+	s := &supervisor{opts: opts, streams: streams, signals: sigs, group: group, contained: group}
+	if opts.group == nil && opts.killMode != killProcess {
+		if s.contained, err = child.Adopt(); err != nil {
+			complain("%v", err)
+		}
+	}
 	dirs := group.Dirs()
-	program, err := child.Start(&child.Spec{
+	s.program, err = child.Start(&child.Spec{
 		Program: opts.program[0],
 		Args:    opts.argv(),
 		Env:     syscall.Environ(),
@@ -99,7 +106,7 @@ func run(args []string) int {
 		return fail(status, err)
 	}
 	// A program lives: from here on every way out leads through the stop sequence.
-	return supervise(opts, program, group, streams, sigs)
+	return s.run()
 }
 
 // contain makes the cgroup that was asked for; an empty one if none was.

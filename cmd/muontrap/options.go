@@ -32,8 +32,20 @@ type options struct {
 	stderrOnly    bool
 	uid, gid      *string
 	groups        *string
+	killMode      killMode
 	program       []string // and its arguments; never empty
 }
+
+// killMode is how far the stop reaches without a cgroup.
+type killMode int
+
+const (
+	killTree    killMode = iota // all descendants, when the stop is forced
+	killProcess                 // the program alone
+	killAll                     // all descendants, also when the program ends by itself
+)
+
+var killModes = map[string]killMode{"tree": killTree, "process": killProcess, "all": killAll}
 
 // An option is one row of the table that the parser and the usage text share.
 type option struct {
@@ -91,6 +103,14 @@ var sections = []section{
 			ms, err := parseNumber(v, math.MaxInt32)
 			o.delay = time.Duration(ms) * time.Millisecond
 			return err
+		}},
+		{"", "kill-mode", "MODE", "without a cgroup, stop: process, the program only;\ntree, its descendants too (default); all, these\nalso when it ends by itself", func(o *options, v string) error {
+			mode, ok := killModes[v]
+			if !ok {
+				return errors.New("not one of process, tree, all")
+			}
+			o.killMode = mode
+			return nil
 		}},
 	}},
 	{"Limits and containment by cgroups, of v1 or v2", []option{

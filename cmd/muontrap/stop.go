@@ -44,7 +44,7 @@ func (s *supervisor) stop(status int) {
 	s.streams.EndStdin()
 	s.tell(s.program.Signal(unix.SIGTERM))
 	s.tell(s.program.Signal(unix.SIGCONT))
-	s.group.Thaw()
+	s.contained.Thaw()
 }
 
 // escalate sends SIGKILL, again and again, and gives up on what is stuck in the
@@ -62,12 +62,12 @@ func (s *supervisor) escalate() {
 		return
 	}
 	s.tell(s.program.Signal(unix.SIGKILL))
-	s.tell(s.group.Kill())
+	s.tell(s.contained.Kill())
 	s.deadline = now.Add(rekill)
 }
 
 func (s *supervisor) survivors() []int {
-	pids := s.group.Members()
+	pids := s.contained.Members()
 	if !s.gone {
 		pids = append(pids, s.program.PID())
 	}

@@ -183,27 +183,27 @@ func (p *Process) Signal(sig syscall.Signal) error {
 
 // Exited tells, without blocking, whether the program is gone, and with which
 // status as a shell counts: its own, or 128 plus the signal that killed it.
+// Orphans that came to this process and have ended are waited for by the way.
 func (p *Process) Exited() (status int, yes bool) {
-	p.wait(unix.WNOHANG)
+	for p.wait(-1, unix.WNOHANG) {
+	}
 	return p.status, p.exited
 }
 
-// wait collects the exit status (wait4(2)).
-func (p *Process) wait(options int) {
-	for !p.exited {
-		var ws unix.WaitStatus
-		pid, err := unix.Wait4(p.pid, &ws, options, nil)
-		switch {
-		case err == unix.EINTR:
-			continue
-		case err != nil: // ECHILD: somebody else took it, its status is lost
-			p.exited, p.status = true, 1
-		case pid == 0:
-			return
-		case ws.Signaled():
-			p.exited, p.status = true, 128+int(ws.Signal())
-		case ws.Exited():
-			p.exited, p.status = true, ws.ExitStatus()
-		}
+// wait collects one exit status (wait4(2)), and tells whether it got one. When
+// nobody is left and the program's status never came, somebody else has taken it.
+func (p *Process) wait(pid, options int) bool {
+	var ws unix.WaitStatus
+	got, err := unix.Wait4(pid, &ws, options, nil)
+	switch {
+	case err == unix.EINTR:
+		return true
+	case err != nil && !p.exited:
+		p.exited, p.status = true, 1
+	case got == p.pid && ws.Signaled():
+		p.exited, p.status = true, 128+int(ws.Signal())
+	case got == p.pid:
+		p.exited, p.status = true, ws.ExitStatus()
 	}
+	return got > 0
 }

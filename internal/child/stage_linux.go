@@ -72,7 +72,9 @@ func startStaged(s *Spec) (*Process, error) {
 	if !ok {
 		return p, nil // it runs, or was killed before it could: its status tells
 	}
-	p.wait(0)
+	for !p.exited {
+		p.wait(p.pid, 0)
+	}
 	failed.Err = syscall.Errno(rep.errno)
 	switch rep.doing {
 	case stageJoining:

@@ -139,7 +139,9 @@ func getent(database, key string) (string, error) {
 	}
 	out := readUntil(r, time.Now().Add(getentTime))
 	_ = p.Signal(unix.SIGKILL) // it has said all, or had its time
-	p.wait(0)
+	for !p.exited {
+		p.wait(p.pid, 0)
+	}
 	line, _, found := strings.Cut(string(out), "\n")
 	if !found {
 		return "", errors.New("nor does getent know it")

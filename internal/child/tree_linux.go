@@ -1,0 +1,190 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package child
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Tree is all that descends from this process: the program, its children, and
+// those whose parents are gone. For these come to this process, a child
+// subreaper (prctl(2)), however often they forked and whatever session or
+// process group they fled to.
+type Tree struct {
+	foreign map[int]bool // children that this process was born with (exec keeps them)
+}
+
+// Adopt makes this process the subreaper. Call it before Start.
+//
+// A process that was born with children does not become one: of an orphan it
+// could not tell whose it is. Its tree is then what hangs below the program
+// as long as every link lives.
+func Adopt() (*Tree, error) {
+	t := &Tree{foreign: map[int]bool{}}
+	for _, pid := range t.children()(os.Getpid()) {
+		t.foreign[pid] = true
+	}
+	if len(t.foreign) > 0 {
+		return t, nil
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return t, fmt.Errorf("cannot become a child subreaper, so processes can escape: %w", err)
+	}
+	return t, nil
+}
+
+// Members lists the descendants, parents before children.
+func (t *Tree) Members() []int {
+	kids := t.children()
+	pids := kids(os.Getpid())
+	for i := 0; i < len(pids); i++ {
+		pids = append(pids, kids(pids[i])...)
+	}
+	return pids
+}
+
+// EventsFD is -1: there is only SIGCHLD to tell that something has changed.
+func (t *Tree) EventsFD() int { return -1 }
+
+// Thaw has nothing to do: SIGCONT comes with Terminate.
+func (t *Tree) Thaw() {}
+
+// Empty tells whether no descendant is left that was not waited for.
+func (t *Tree) Empty() bool { return len(t.children()(os.Getpid())) == 0 }
+
+// Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
+// stopped. Its error names the first that can't be signalled.
+func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
+
+// stopRounds bounds the chase after a tree that forks.
+const stopRounds = 50
+
+// Kill sends SIGKILL to every descendant. First it stops them all, again and
+// again until no new ones turn up: the list of a stopped process's children is
+// complete, and stays so (proc_tid_children(5)).
+func (t *Tree) Kill() error {
+	stopped := map[int]bool{}
+	for range stopRounds {
+		var news []int
+		for _, pid := range t.Members() {
+			if !stopped[pid] {
+				stopped[pid] = true
+				news = append(news, pid)
+			}
+		}
+		if len(news) == 0 {
+			break
+		}
+		_ = t.send(news, unix.SIGSTOP) // SIGKILL will tell
+	}
+	return t.send(t.Members(), unix.SIGKILL)
+}
+
+// send signals members of the tree, each through a pidfd, and only while what
+// the pidfd stands for is in the tree: a pid from a list may be another's by now.
+func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
+	parents := map[int]bool{os.Getpid(): true}
+	for _, pid := range pids {
+		parents[pid] = true
+	}
+	var first error
+	for _, pid := range pids {
+		if err := signalChildOf(parents, pid, sigs); err != nil && first == nil {
+			first = fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sigs[0]), Describe(pid), err)
+		}
+	}
+	return first
+}
+
+func signalChildOf(parents map[int]bool, pid int, sigs []syscall.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return nil
+	}
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	if !parents[parentOf(pid)] {
+		return nil
+	}
+	pinned := err == nil
+	for _, sig := range sigs {
+		if pinned {
+			err = unix.PidfdSendSignal(fd, sig, nil, 0)
+		} else {
+			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
+		}
+		if err == unix.ESRCH {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// children returns what tells the children of a process.
+func (t *Tree) children() func(pid int) []int {
+	of := childrenOf
+	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // no CONFIG_PROC_CHILDREN
+		of = scan()
+	}
+	return func(pid int) []int {
+		kids := of(pid)
+		return slices.DeleteFunc(kids, func(kid int) bool { return t.foreign[kid] })
+	}
+}
+
+func childrenOf(pid int) []int {
+	var kids []int
+	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
+	threads, _ := os.ReadDir(dir)
+	for _, thread := range threads {
+		list, _ := os.ReadFile(dir + thread.Name() + "/children")
+		for _, f := range strings.Fields(string(list)) {
+			if kid, err := strconv.Atoi(f); err == nil {
+				kids = append(kids, kid)
+			}
+		}
+	}
+	return kids
+}
+
+// scan asks every process for its parent.
+func scan() func(pid int) []int {
+	kids := map[int][]int{}
+	procs, _ := os.ReadDir("/proc")
+	for _, p := range procs {
+		if pid, err := strconv.Atoi(p.Name()); err == nil {
+			parent := parentOf(pid)
+			kids[parent] = append(kids[parent], pid)
+		}
+	}
+	return func(pid int) []int { return kids[pid] }
+}
+
+// parentOf is a process's parent, 0 if there is no such process
+// (proc_pid_stat(5)).
+func parentOf(pid int) int {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), " ")
+	f := strings.Fields(rest)
+	if len(f) < 2 {
+		return 0
+	}
+	parent, _ := strconv.Atoi(f[1])
+	return parent
+}

@@ -1,0 +1,19 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package child
+
+// Tree is the program's descendants, which only Linux lets muontrap keep hold of.
+type Tree struct{}
+
+// Adopt does nothing here.
+func Adopt() (*Tree, error) { return new(Tree), nil }
+
+func (*Tree) Members() []int   { return nil }
+func (*Tree) EventsFD() int    { return -1 }
+func (*Tree) Thaw()            {}
+func (*Tree) Empty() bool      { return true }
+func (*Tree) Terminate() error { return nil }
+func (*Tree) Kill() error      { return nil }
