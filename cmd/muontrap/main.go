@@ -47,7 +47,7 @@ func main() {
 	// The loop allocates nothing, so there is nothing to collect; and a collector
 	// that never runs never needs a thread in a moment when there is none to be had.
 	debug.SetGCPercent(-1)
-	os.Exit(run(os.Args[1:]))
+	os.Exit(run(os.Args))
 }
 
 func run(args []string) int {
@@ -56,12 +56,15 @@ func run(args []string) int {
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	opts, err := parse(args)
+	opts, err := parse(args[1:])
 	if err != nil {
 		return fail(statusFailure, err)
 	}
 	if opts.help {
 		return printUsage()
+	}
+	if opts.guard && args[0] != guardedName {
+		return guard(opts, args[1:], sigs)
 	}
 	as, err := opts.identity()
 	if err != nil {

@@ -33,6 +33,7 @@ type options struct {
 	uid, gid      *string
 	groups        *string
 	killMode      killMode
+	guard         bool
 	program       []string // and its arguments; never empty
 }
 
@@ -110,6 +111,10 @@ var sections = []section{
 				return errors.New("not one of process, tree, all")
 			}
 			o.killMode = mode
+			return nil
+		}},
+		{"", "guard", "", "let a second process finish if SIGKILL hits", func(o *options, _ string) error {
+			o.guard = true
 			return nil
 		}},
 	}},

@@ -30,6 +30,10 @@ type Spec struct {
 	Files   [3]int   // become descriptors 0, 1 and 2
 	As      *syscall.Credential
 
+	// DeathSignal is what the program gets when muontrap dies first, where the
+	// kernel can; zero means SIGKILL.
+	DeathSignal syscall.Signal
+
 	// Cgroups, as directory descriptors (Linux): Born is where the process is
 	// made, -1 for muontrap's own; Join are what it enters before it runs.
 	Born int
@@ -160,6 +164,7 @@ type Process struct {
 	pidfd  int // -1: none
 	status int
 	exited bool
+	killed bool // by a signal
 }
 
 // PID is the program's process ID, its own until Exited has returned true.
@@ -190,6 +195,9 @@ func (p *Process) Exited() (status int, yes bool) {
 	return p.status, p.exited
 }
 
+// Killed tells whether a signal ended the program.
+func (p *Process) Killed() bool { return p.killed }
+
 // wait collects one exit status (wait4(2)), and tells whether it got one. When
 // nobody is left and the program's status never came, somebody else has taken it.
 func (p *Process) wait(pid, options int) bool {
@@ -201,7 +209,7 @@ func (p *Process) wait(pid, options int) bool {
 	case err != nil && !p.exited:
 		p.exited, p.status = true, 1
 	case got == p.pid && ws.Signaled():
-		p.exited, p.status = true, 128+int(ws.Signal())
+		p.exited, p.killed, p.status = true, true, 128+int(ws.Signal())
 	case got == p.pid:
 		p.exited, p.status = true, ws.ExitStatus()
 	}

@@ -21,6 +21,7 @@ func spawn(s *Spec, path string, args []string) (pid int, err error) {
 		Credential:  s.As,
 		UseCgroupFD: s.Born >= 0,
 		CgroupFD:    s.Born,
+		Pdeathsig:   s.DeathSignal,
 	})
 }
 
@@ -31,7 +32,9 @@ func forkExec(path string, args, env []string, files []int, attr *syscall.SysPro
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
 		return 0, err
 	}
-	attr.Pdeathsig = syscall.SIGKILL
+	if attr.Pdeathsig == 0 {
+		attr.Pdeathsig = syscall.SIGKILL
+	}
 	fds := make([]uintptr, len(files))
 	for i, fd := range files {
 		fds[i] = uintptr(fd)

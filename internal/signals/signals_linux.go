@@ -9,12 +9,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// firstRealTime is the first real-time signal that the C library leaves to
+// programs.
+const firstRealTime = 35
+
 // peculiar lists what only Linux has. SIGPROF and signals 32 to 34 stay with the
 // Go runtime, which survives the former and never sees the latter.
 func peculiar() []syscall.Signal {
-	sigs := []syscall.Signal{unix.SIGIO, unix.SIGPWR, unix.SIGSTKFLT}
-	const firstRealTime, last = 35, 64
-	for s := syscall.Signal(firstRealTime); s <= last; s++ {
+	sigs := []syscall.Signal{unix.SIGIO, unix.SIGPWR, sigStackFault}
+	for s := syscall.Signal(firstRealTime); s <= 64; s++ {
 		sigs = append(sigs, s)
 	}
 	return sigs

@@ -1,0 +1,116 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/muontrap/muontrap/internal/cgroup"
+	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/signals"
+	"golang.org/x/sys/unix"
+)
+
+// With --guard there are two of us. The process that the host started becomes
+// the guard: it starts a second muontrap, which does all the work, and waits for
+// it. Whichever is killed with SIGKILL, the other one finishes the stop:
+//
+//   - the worker is killed: its orphans come to the guard, a child subreaper,
+//     which stops them and removes the cgroup;
+//   - the guard is killed: the kernel sends the worker SIGTERM (parent-death
+//     signal), which it takes as any other.
+//
+// The guard gives fd 0 and 1 away, so it keeps no pipe of the host's open. No
+// pid is ever remembered for later: each is the other's parent or child.
+
+// guardedName is argv[0] of the worker.
+const guardedName = "muontrap-guarded"
+
+// guard runs args in a second muontrap and returns the status to exit with.
+func guard(opts *options, args []string, sigs *signals.Pipe) int {
+	tree, err := child.Adopt()
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	sigs.Armed()
+	worker, err := child.Start(&child.Spec{
+		Program:     "/proc/self/exe",
+		Args:        append([]string{guardedName}, args...),
+		Env:         syscall.Environ(),
+		Files:       [3]int{0, 1, 2},
+		DeathSignal: unix.SIGTERM,
+		Born:        -1,
+	})
+	if err != nil {
+		return fail(statusFailure, err)
+	}
+	letGo()
+	sigs.Watch(unix.SIGCHLD)
+	status, killed := watch(worker, sigs)
+	if !killed {
+		return status
+	}
+	complain("the muontrap under guard was killed: stopping what it ran")
+	return finish(opts, tree, worker, sigs, status)
+}
+
+// letGo replaces the host's pipes: they are the worker's.
+func letGo() {
+	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	for fd := range 2 {
+		if err == nil {
+			err = unix.Dup2(null, fd)
+		}
+	}
+	if err != nil {
+		complain("--guard: cannot let go of fd 0 and 1: %v", os.NewSyscallError("dup2", err))
+	}
+}
+
+// watch passes signals on to the worker until that has ended.
+func watch(worker *child.Process, sigs *signals.Pipe) (status int, killed bool) {
+	for {
+		for sig, ok := sigs.Next(); ok; sig, ok = sigs.Next() {
+			if sig != unix.SIGCHLD {
+				_ = worker.Signal(sig)
+			}
+		}
+		if status, gone := worker.Exited(); gone {
+			return status, worker.Killed()
+		}
+		fds := []unix.PollFd{{Fd: int32(sigs.FD()), Events: unix.POLLIN}}
+		_, _ = unix.Poll(fds, -1)
+	}
+}
+
+// finish stops what the worker left, its cgroup included.
+func finish(opts *options, tree *child.Tree, worker *child.Process, sigs *signals.Pipe, status int) int {
+	s := &supervisor{
+		opts: opts, program: worker, streams: new(child.Streams), signals: sigs,
+		contained: tree, phase: stopping, status: status, gone: true, hostGone: true,
+		deadline: time.Now().Add(opts.delay),
+	}
+	s.streams.Source = -1
+	s.tell(tree.Terminate())
+	s.run()
+	if opts.group != nil {
+		// What a dead muontrap left is killed and made anew by whoever wants it.
+		group, err := cgroup.Create(*opts.group, unlimited(opts.controllers))
+		if err != nil {
+			return fail(status, err)
+		}
+		removeGroup(group)
+	}
+	return status
+}
+
+func unlimited(controllers []cgroup.Controller) []cgroup.Controller {
+	bare := make([]cgroup.Controller, len(controllers))
+	for i, c := range controllers {
+		bare[i].Name = c.Name
+	}
+	return bare
+}
