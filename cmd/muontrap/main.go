@@ -19,7 +19,9 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/signals"
@@ -111,8 +113,17 @@ func complain(format string, args ...any) {
 	if n, _ := unix.Poll(fds, 0); n == 0 {
 		return
 	}
-	line := "muontrap: " + fmt.Sprintf(format, args...)
+	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
 	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
+}
+
+// printable keeps what others chose (an option, a program's name) from making
+// two lines of one message.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return '?'
+	}
+	return r
 }
 
 func printUsage() int {

@@ -15,6 +15,7 @@
 package child
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"strings"
@@ -59,7 +60,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // Start runs the program, or returns a *StartError and leaves nothing behind.
 // Like execvp(3) it tries each candidate in turn, goes on after those that are
-// missing or not permitted, and hands a file of no known format to /bin/sh.
+// missing or not permitted, and hands a text of no known format to /bin/sh.
 func Start(s *Spec) (*Process, error) {
 	failed := &StartError{Program: s.Program, Err: syscall.ENOENT}
 	for _, path := range candidates(s.Program, s.Env) {
@@ -68,7 +69,7 @@ func Start(s *Spec) (*Process, error) {
 		}
 		failed.Found = true
 		pid, err := spawn(s, path, s.Args)
-		if err == syscall.ENOEXEC {
+		if err == syscall.ENOEXEC && !binary(path) {
 			pid, err = spawn(s, "/bin/sh", append([]string{"/bin/sh", path}, s.Args[1:]...))
 		}
 		if err == nil {
@@ -117,6 +118,20 @@ func missing(path string) bool {
 	var st unix.Stat_t
 	err := unix.Stat(path, &st)
 	return err == unix.ENOENT || err == unix.ENOTDIR
+}
+
+// binary tells whether a file that the kernel can't run is no script either: a
+// text has no NUL in its first line. The shell would complain of gibberish.
+func binary(path string) bool {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false // the shell will tell
+	}
+	defer unix.Close(fd)
+	var head [256]byte
+	n, _ := unix.Read(fd, head[:])
+	line, _, _ := bytes.Cut(head[:max(n, 0)], []byte("\n"))
+	return bytes.IndexByte(line, 0) >= 0
 }
 
 // setupFails tells a process that could not be made, or could not take on its

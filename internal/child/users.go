@@ -66,7 +66,11 @@ func (u User) Groups() ([]uint32, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range strings.Fields(out)[1:] {
+		list, found := strings.CutPrefix(out+" ", u.Name+" ")
+		if !found {
+			return nil, fmt.Errorf("getent does not tell the groups of %q", u.Name)
+		}
+		for _, f := range strings.Fields(list) {
 			add(f)
 		}
 		return gids, nil
