@@ -2,8 +2,45 @@
 # SPDX-License-Identifier: Apache-2.0
 
 BIN := muontrap
+FUZZTIME := 20s
 export CGO_ENABLED := 0
 
+# Makes the static, reproducible binary.
 .PHONY: build
 build:
 	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o $(BIN) ./cmd/muontrap
+
+# Runs all tests, the packages' with the race detector too. Uncached: go does not see what the tests build.
+.PHONY: test
+test: test-deps
+	go test -count=1 ./...
+	CGO_ENABLED=1 go test -count=1 -race ./cmd/... ./internal/...
+
+# Checks format, licences, and the code for every system it is meant for.
+.PHONY: lint
+lint:
+	scripts/lint
+
+# Gives each fuzz target FUZZTIME.
+.PHONY: fuzz
+fuzz:
+	@grep -rHo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' . | while IFS=: read -r file func; do \
+		echo "$${func#func } ($$(dirname $$file))"; \
+		go test -run '^$$' -fuzz "^$${func#func }$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+	done
+
+# Removes what build made.
+.PHONY: clean
+clean:
+	rm -f muontrap
+	rm -rf dist
+
+# Shows the window at work, and what is left when a host is killed: nothing.
+.PHONY: demo
+demo: build
+	@go run ./scripts/demo ./$(BIN)
+
+# Installs what the tests need and this machine lacks.
+.PHONY: test-deps
+test-deps:
+	@scripts/install-test-deps

@@ -42,7 +42,7 @@ func guard(opts *options, args []string, sigs *signals.Pipe) int {
 		Env:         syscall.Environ(),
 		Files:       [3]int{0, 1, 2},
 		DeathSignal: unix.SIGTERM,
-		Born:        -1,
+		Orphans:     true,
 	})
 	if err != nil {
 		return fail(statusFailure, err)

@@ -81,7 +81,7 @@ func (o *options) becomeUser(as *syscall.Credential) error {
 	if as.Groups, err = user.Groups(); err != nil {
 		return err
 	}
-	if o.gid == nil && slices.Contains(as.Groups[1:], 0) {
+	if slices.Contains(as.Groups, 0) {
 		return errors.New("is in group 0, root's: choose its groups with --groups")
 	}
 	as.NoSetGroups = false

@@ -20,7 +20,7 @@ import (
 //
 //	              running       stopping      clearing      draining    settling
 //	program gone  clearing      clear rest    -             -           -
-//	all gone      -             done          draining      -           -
+//	all gone      -             draining      draining      -           -
 //	pipe empty    -             -             -             settling    -
 //	all acked     -             -             -             -           done
 //	signal N      stopping      -             done soon     done        done
@@ -32,7 +32,8 @@ import (
 // "All" is the program and what is in its cgroup; without one, clearing takes no
 // time. "Done soon" means as soon as all is gone. "Done" from draining means that
 // output is lost: unless nothing was left after all, the status then tells of the
-// event and not of the program's success.
+// event and not of the program's success. A stop whose cause was that nobody
+// takes output any more ends without draining.
 type phase int
 
 const (
@@ -44,7 +45,8 @@ const (
 	done
 )
 
-// patience is how long draining and settling wait for any progress.
+// patience is how long draining and settling wait for any progress, unless the
+// stop was forced: then it is the time from SIGTERM to SIGKILL.
 const patience = 10 * time.Second
 
 // The descriptors that one poll(2) waits for.
@@ -67,8 +69,10 @@ type supervisor struct {
 	relay   *child.Relay // nil: nothing is captured, or its source has ended
 	window  protocol.Window
 
-	group     *cgroup.Group // of no directory if none was asked for
+	as        *syscall.Credential // nil: muontrap's own
+	group     *cgroup.Group       // of no directory if none was asked for
 	contained containment
+	adopting  bool // orphans come to muontrap
 
 	phase    phase
 	status   int       // to exit with, once known
@@ -77,6 +81,7 @@ type supervisor struct {
 	hostGone bool      // fd 0 is not read any more
 	sinkFull bool      // fd 1 takes nothing: wait until it is writable
 	discard  bool      // nobody can get output any more
+	forced   bool      // not the program's own end
 	gone     bool      // the program has ended
 	cut      int       // clearing: the status of what made the host's patience end
 	owed     int       // draining: bytes in the pipe that may still be the program's
@@ -228,13 +233,13 @@ func (s *supervisor) checkContained() {
 	if s.relay != nil {
 		s.owed = s.relay.Held()
 	}
-	if s.phase == stopping {
-		s.flush() // last words
+	if s.phase == stopping && (s.hostGone || s.discard) {
+		s.flush() // last words, as far as they go
 		s.phase = done
 		return
 	}
 	for _, hit := range s.group.Hits() {
-		if s.status != 0 {
+		if s.status != 0 && !s.forced {
 			complain("%s", hit)
 		}
 	}
@@ -384,7 +389,11 @@ func (s *supervisor) drained() bool {
 
 // progress gives draining and settling more time.
 func (s *supervisor) progress() {
-	if s.phase == draining || s.phase == settling {
+	switch {
+	case s.phase != draining && s.phase != settling:
+	case s.forced:
+		s.deadline = time.Now().Add(s.opts.delay)
+	default:
 		s.deadline = time.Now().Add(patience)
 	}
 }
@@ -398,7 +407,9 @@ func (s *supervisor) checkDeadline() {
 	case stopping, clearing:
 		s.escalate()
 	case draining:
-		complain("output is lost: the host took none of it for %v", patience)
+		if !s.forced {
+			complain("output is lost: the host took none of it for %v", patience)
+		}
 		s.end(statusFailure)
 	case settling:
 		s.phase = done

@@ -16,10 +16,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
-	"syscall"
+	"strings"
+	"unicode"
 
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
@@ -66,65 +66,16 @@ func run(args []string) int {
 	if opts.guard && args[0] != guardedName {
 		return guard(opts, args[1:], sigs)
 	}
-	as, err := opts.identity()
-	if err != nil {
+	s := &supervisor{opts: opts, signals: sigs}
+	if err := s.prepare(); err != nil {
 		return fail(statusFailure, err)
 	}
-	streams, err := child.OpenStreams(opts.capture(), opts.window)
-	if err != nil {
-		return fail(statusFailure, err)
-	}
-	if opts.group != nil || signal.Ignored(unix.SIGINT) {
-		// A signal must not leave a directory behind. And in a shell's background
-		// job SIGINT is ignored, but not by muontrap, and so not by its program:
-		// not just when that happens to start later.
-		sigs.Armed()
-	}
-	group, err := opts.contain()
-	if err != nil {
-		return fail(statusFailure, err)
-	}
-	defer removeGroup(group)
-	s := &supervisor{opts: opts, streams: streams, signals: sigs, group: group, contained: group}
-	if opts.group == nil && opts.killMode != killProcess {
-		if s.contained, err = child.Adopt(); err != nil {
-			complain("%v", err)
-		}
-	}
-	dirs := group.Dirs()
-	s.program, err = child.Start(&child.Spec{
-		Program: opts.program[0],
-		Args:    opts.argv(),
-		Env:     syscall.Environ(),
-		Files:   streams.Files,
-		As:      as,
-		Born:    dirs.Born,
-		Join:    dirs.Join,
-	})
-	if err != nil {
-		status := startStatus(err)
-		if status == statusFailure {
-			err = group.Explain(err)
-		}
-		return fail(status, err)
+	defer removeGroup(s.group)
+	if err := s.start(); err != nil {
+		return fail(startStatus(err), err)
 	}
 	// A program lives: from here on every way out leads through the stop sequence.
 	return s.run()
-}
-
-// contain makes the cgroup that was asked for; an empty one if none was.
-func (o *options) contain() (*cgroup.Group, error) {
-	if o.group == nil {
-		return new(cgroup.Group), nil
-	}
-	group, err := cgroup.Create(*o.group, o.controllers)
-	if err != nil {
-		return nil, err
-	}
-	for _, note := range group.Notes() {
-		complain("%s", note)
-	}
-	return group, nil
 }
 
 func removeGroup(group *cgroup.Group) {
@@ -159,8 +110,17 @@ func complain(format string, args ...any) {
 	if n, _ := unix.Poll(fds, 0); n == 0 {
 		return
 	}
-	line := "muontrap: " + fmt.Sprintf(format, args...)
+	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
 	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
+}
+
+// printable keeps what others chose (an option, a program's name) from making
+// two lines of one message.
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return '?'
+	}
+	return r
 }
 
 func printUsage() int {

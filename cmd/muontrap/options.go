@@ -220,7 +220,7 @@ func (o *options) setGroup(path string) error {
 		return errors.New("the hierarchy's root can't be used as a group")
 	}
 	if slices.Contains(names, ".") || slices.Contains(names, "..") {
-		return errors.New("must not hold . or ..")
+		return errors.New(`must not hold "." or ".."`)
 	}
 	path = strings.Join(names, "/")
 	o.group = &path

@@ -26,7 +26,7 @@ func (s *supervisor) end(status int) {
 		}
 	case draining:
 		s.flush()
-		if !s.drained() {
+		if !s.drained() && !s.forced {
 			s.status = status // a program's success must not hide lost output
 		}
 		s.phase = done
@@ -38,7 +38,7 @@ func (s *supervisor) end(status int) {
 // stop begins the stop sequence: the program's stdin ends, and SIGTERM asks it
 // to. SIGCONT, or thawing its cgroup, lets a stopped program hear that. SIGKILL follows at the deadline.
 func (s *supervisor) stop(status int) {
-	s.phase, s.status = stopping, status
+	s.phase, s.status, s.forced = stopping, status, true
 	s.deadline = time.Now().Add(s.opts.delay)
 	s.noMoreAcks()
 	s.streams.EndStdin()

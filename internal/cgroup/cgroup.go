@@ -34,7 +34,7 @@ type Setting struct{ File, Value string }
 
 // Dirs are directory descriptors for whoever starts the program.
 type Dirs struct {
-	// Born is where it can be started with clone3(2) and CLONE_INTO_CGROUP; -1:
+	// Born is where it can be started with clone3(2) and CLONE_INTO_CGROUP; 0:
 	// nowhere.
 	Born int
 	// Join are those that it has to enter by itself, last thing before execve(2).

@@ -458,7 +458,7 @@ func (g *Group) Notes() []string { return g.notes }
 // it, and must not be charged to a directory with limits: then it joins that too,
 // and memory last, so that its other threads have no time to be charged there.
 func (g *Group) Dirs() Dirs {
-	dirs := Dirs{Born: -1}
+	var dirs Dirs
 	var join []*dir
 	for _, d := range g.dirs {
 		if d.v2 && (len(g.dirs) == 1 || len(d.controllers) == 0) {

@@ -15,6 +15,7 @@
 package child
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"syscall"
@@ -30,12 +31,15 @@ type Spec struct {
 	Files   [3]int   // become descriptors 0, 1 and 2
 	As      *syscall.Credential
 
+	// Orphans come to this process (see Adopt), and Exited is to wait for them too.
+	Orphans bool
+
 	// DeathSignal is what the program gets when muontrap dies first, where the
 	// kernel can; zero means SIGKILL.
 	DeathSignal syscall.Signal
 
 	// Cgroups, as directory descriptors (Linux): Born is where the process is
-	// made, -1 for muontrap's own; Join are what it enters before it runs.
+	// made, 0 for muontrap's own; Join are what it enters before it runs.
 	Born int
 	Join []int
 }
@@ -67,7 +71,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 
 // Start runs the program, or returns a *StartError and leaves nothing behind.
 // Like execvp(3) it tries each candidate in turn, goes on after those that are
-// missing or not permitted, and hands a file of no known format to /bin/sh.
+// missing or not permitted, and hands a text of no known format to /bin/sh.
 func Start(s *Spec) (*Process, error) {
 	if len(s.Join) > 0 {
 		return startStaged(s)
@@ -79,14 +83,14 @@ func Start(s *Spec) (*Process, error) {
 		}
 		failed.Found = true
 		pid, err := spawn(s, path, s.Args)
-		if err == syscall.ENOEXEC {
+		if err == syscall.ENOEXEC && !binary(path) {
 			pid, err = spawn(s, shell, shellArgs(path, s.Args))
 		}
 		if err == nil {
-			return newProcess(pid), nil
+			return newProcess(s, pid), nil
 		}
 		if setup := setupFails(s); setup != nil {
-			if s.Born >= 0 {
+			if s.Born > 0 {
 				return startStaged(s) // it gets in another way, or can tell what is wrong
 			}
 			failed.Setup, failed.Err = "start a process", setup
@@ -148,6 +152,20 @@ func missing(path string) bool {
 	return err == unix.ENOENT || err == unix.ENOTDIR
 }
 
+// binary tells whether a file that the kernel can't run is no script either: a
+// text has no NUL in its first line. The shell would complain of gibberish.
+func binary(path string) bool {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return false // the shell will tell
+	}
+	defer unix.Close(fd)
+	var head [256]byte
+	n, _ := unix.Read(fd, head[:])
+	line, _, _ := bytes.Cut(head[:max(n, 0)], []byte("\n"))
+	return bytes.IndexByte(line, 0) >= 0
+}
+
 // setupFails tells a process that could not be made, or could not take on its
 // identity, from a program that could not be run. The kernel gives one number
 // for all: so try once more with a program that certainly does not exist.
@@ -161,10 +179,19 @@ func setupFails(s *Spec) error {
 // Process is a started program.
 type Process struct {
 	pid    int
+	awaits int // what wait4(2) is asked for: pid, or -1 for orphans too
 	pidfd  int // -1: none
 	status int
 	exited bool
 	killed bool // by a signal
+}
+
+func newProcess(s *Spec, pid int) *Process {
+	p := &Process{pid: pid, awaits: pid, pidfd: pidfd(pid)}
+	if s.Orphans {
+		p.awaits = -1
+	}
+	return p
 }
 
 // PID is the program's process ID, its own until Exited has returned true.
@@ -188,9 +215,8 @@ func (p *Process) Signal(sig syscall.Signal) error {
 
 // Exited tells, without blocking, whether the program is gone, and with which
 // status as a shell counts: its own, or 128 plus the signal that killed it.
-// Orphans that came to this process and have ended are waited for by the way.
 func (p *Process) Exited() (status int, yes bool) {
-	for p.wait(-1, unix.WNOHANG) {
+	for p.wait(p.awaits, unix.WNOHANG) {
 	}
 	return p.status, p.exited
 }
@@ -198,15 +224,14 @@ func (p *Process) Exited() (status int, yes bool) {
 // Killed tells whether a signal ended the program.
 func (p *Process) Killed() bool { return p.killed }
 
-// wait collects one exit status (wait4(2)), and tells whether it got one. When
-// nobody is left and the program's status never came, somebody else has taken it.
+// wait collects one exit status (wait4(2)), and tells whether there may be more.
 func (p *Process) wait(pid, options int) bool {
 	var ws unix.WaitStatus
 	got, err := unix.Wait4(pid, &ws, options, nil)
 	switch {
 	case err == unix.EINTR:
 		return true
-	case err != nil && !p.exited:
+	case err != nil && !p.exited: // ECHILD: somebody else took it, its status is lost
 		p.exited, p.status = true, 1
 	case got == p.pid && ws.Signaled():
 		p.exited, p.killed, p.status = true, true, 128+int(ws.Signal())
@@ -214,4 +239,11 @@ func (p *Process) wait(pid, options int) bool {
 		p.exited, p.status = true, ws.ExitStatus()
 	}
 	return got > 0
+}
+
+// reap waits until the program is gone.
+func (p *Process) reap() {
+	for !p.exited {
+		p.wait(p.pid, 0)
+	}
 }

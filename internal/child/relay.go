@@ -43,6 +43,10 @@ func NewRelay(source, sink int) *Relay {
 	if err := unix.Fstat(sink, &st); err != nil {
 		return r // the first write will tell
 	}
+	if flags, err := unix.FcntlInt(uintptr(sink), unix.F_GETFL, 0); err == nil && flags&unix.O_ACCMODE == unix.O_RDONLY {
+		r.write = unix.Write // to be told EBADF, and not to get by opening anew what was not given
+		return r
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFIFO:
 		r.splice = canSplice
@@ -66,7 +70,7 @@ func (r *Relay) Move(limit int) (int, error) {
 			return n, nil
 		case err == nil:
 			return 0, io.EOF
-		case err == unix.EPIPE:
+		case err == unix.EPIPE || err == unix.EBADF:
 			return 0, err
 		case err == unix.EAGAIN && r.Empty():
 			return 0, ErrEmpty

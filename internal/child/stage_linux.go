@@ -58,23 +58,21 @@ func startStaged(s *Spec) (*Process, error) {
 	defer unix.Close(r)
 	join := s.Join
 	pid, err := forkStage(s, w, join, s.Born)
-	if err != nil && s.Born >= 0 {
+	if err != nil && s.Born > 0 {
 		join = append([]int{s.Born}, join...)
-		pid, err = forkStage(s, w, join, -1)
+		pid, err = forkStage(s, w, join, 0)
 	}
 	unix.Close(w)
 	if err != nil {
 		failed.Err = err
 		return nil, failed
 	}
-	p := newProcess(pid)
+	p := newProcess(s, pid)
 	rep, ok := readReport(r)
 	if !ok {
 		return p, nil // it runs, or was killed before it could: its status tells
 	}
-	for !p.exited {
-		p.wait(p.pid, 0)
-	}
+	p.reap()
 	failed.Err = syscall.Errno(rep.errno)
 	switch rep.doing {
 	case stageJoining:
@@ -95,7 +93,7 @@ func forkStage(s *Spec, report int, join []int, born int) (pid int, err error) {
 	// With one processor to run on, the runtime starts few threads.
 	env := []string{"GOMAXPROCS=1"}
 	files := append([]int{s.Files[0], s.Files[1], s.Files[2], report}, join...)
-	return forkExec("/proc/self/exe", args, env, files, &syscall.SysProcAttr{UseCgroupFD: born >= 0, CgroupFD: born})
+	return forkExec("/proc/self/exe", args, env, files, &syscall.SysProcAttr{UseCgroupFD: born > 0, CgroupFD: born})
 }
 
 func readReport(fd int) (rep report, ok bool) {
@@ -184,7 +182,7 @@ type stage struct {
 	groups  []uint32
 	paths   []*byte // candidates
 	argv    []*byte
-	scripts [][]*byte // argument vectors of the shell, one for each candidate
+	scripts [][]*byte // the shell's argument vector for each candidate; nil if it is no script
 	envp    []*byte
 	rep     report
 }
@@ -228,9 +226,11 @@ func prepare(args []string) (*stage, error) {
 		if err != nil {
 			return nil, err
 		}
-		script, err := syscall.SlicePtrFromStrings(shellArgs(path, argv))
-		if err != nil {
-			return nil, err
+		var script []*byte
+		if !binary(path) {
+			if script, err = syscall.SlicePtrFromStrings(shellArgs(path, argv)); err != nil {
+				return nil, err
+			}
 		}
 		st.paths, st.scripts = append(st.paths, p), append(st.scripts, script)
 	}
@@ -266,7 +266,7 @@ func (st *stage) run() {
 	err := syscall.ENOENT
 	for i := range st.paths {
 		err = st.exec(st.paths[i], st.argv)
-		if err == syscall.ENOEXEC {
+		if err == syscall.ENOEXEC && st.scripts[i] != nil {
 			err = st.exec(&shellPath[0], st.scripts[i])
 		}
 		if !tryNext(err) {

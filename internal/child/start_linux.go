@@ -19,7 +19,7 @@ import (
 func spawn(s *Spec, path string, args []string) (pid int, err error) {
 	return forkExec(path, args, s.Env, s.Files[:], &syscall.SysProcAttr{
 		Credential:  s.As,
-		UseCgroupFD: s.Born >= 0,
+		UseCgroupFD: s.Born > 0,
 		CgroupFD:    s.Born,
 		Pdeathsig:   s.DeathSignal,
 	})
@@ -42,12 +42,12 @@ func forkExec(path string, args, env []string, files []int, attr *syscall.SysPro
 	return syscall.ForkExec(path, args, &syscall.ProcAttr{Env: env, Files: fds, Sys: attr})
 }
 
-func newProcess(pid int) *Process {
+func pidfd(pid int) int {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		fd = -1
+		return -1
 	}
-	return &Process{pid: pid, pidfd: fd}
+	return fd
 }
 
 // Describe names a process for messages.

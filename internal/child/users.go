@@ -66,7 +66,11 @@ func (u User) Groups() ([]uint32, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, f := range strings.Fields(out)[1:] {
+		list, found := strings.CutPrefix(out+" ", u.Name+" ")
+		if !found {
+			return nil, fmt.Errorf("getent does not tell the groups of %q", u.Name)
+		}
+		for _, f := range strings.Fields(list) {
 			add(f)
 		}
 		return gids, nil
@@ -131,7 +135,7 @@ func getent(database, key string) (string, error) {
 	defer unix.Close(r)
 	p, err := Start(&Spec{
 		Program: "getent", Args: []string{"getent", database, "--", key},
-		Env: syscall.Environ(), Files: [3]int{null, w, null}, Born: -1,
+		Env: syscall.Environ(), Files: [3]int{null, w, null},
 	})
 	unix.Close(w)
 	if err != nil {
@@ -139,9 +143,7 @@ func getent(database, key string) (string, error) {
 	}
 	out := readUntil(r, time.Now().Add(getentTime))
 	_ = p.Signal(unix.SIGKILL) // it has said all, or had its time
-	for !p.exited {
-		p.wait(p.pid, 0)
-	}
+	p.reap()
 	line, _, found := strings.Cut(string(out), "\n")
 	if !found {
 		return "", errors.New("nor does getent know it")

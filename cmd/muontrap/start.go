@@ -1,0 +1,73 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os/signal"
+	"syscall"
+
+	"github.com/muontrap/muontrap/internal/cgroup"
+	"github.com/muontrap/muontrap/internal/child"
+	"golang.org/x/sys/unix"
+)
+
+// prepare makes what the program starts with: its identity, its streams and what
+// contains it.
+func (s *supervisor) prepare() (err error) {
+	if s.as, err = s.opts.identity(); err != nil {
+		return err
+	}
+	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window); err != nil {
+		return err
+	}
+	if s.opts.group != nil || signal.Ignored(unix.SIGINT) {
+		// A signal must not leave a cgroup behind. And in a shell's background job
+		// SIGINT is ignored, but not by muontrap, and so not by its program: not
+		// just when that happens to start later.
+		s.signals.Armed()
+	}
+	return s.contain()
+}
+
+// contain makes the cgroup that was asked for, or else sees to it that orphans
+// come here, unless only the program is to be stopped.
+func (s *supervisor) contain() (err error) {
+	s.group = new(cgroup.Group)
+	s.contained = s.group
+	switch {
+	case s.opts.group != nil:
+		if s.group, err = cgroup.Create(*s.opts.group, s.opts.controllers); err != nil {
+			return err
+		}
+		s.contained = s.group
+		for _, note := range s.group.Notes() {
+			complain("%s", note)
+		}
+	case s.opts.killMode != killProcess:
+		if s.contained, err = child.Adopt(); err != nil {
+			complain("%v", err)
+		}
+		s.adopting = true
+	}
+	return nil
+}
+
+// start runs the program.
+func (s *supervisor) start() (err error) {
+	dirs := s.group.Dirs()
+	s.program, err = child.Start(&child.Spec{
+		Program: s.opts.program[0],
+		Args:    s.opts.argv(),
+		Env:     syscall.Environ(),
+		Files:   s.streams.Files,
+		As:      s.as,
+		Born:    dirs.Born,
+		Join:    dirs.Join,
+		Orphans: s.adopting,
+	})
+	if startStatus(err) == statusFailure {
+		return s.group.Explain(err)
+	}
+	return err
+}

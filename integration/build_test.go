@@ -1,0 +1,56 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"debug/elf"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// buildIn copies the sources to a directory of this name and builds them there.
+func buildIn(t *testing.T, name string) []byte {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []string{"Makefile", "go.mod", "go.sum", "cmd", "internal"} {
+		if out, err := exec.Command("cp", "-R", filepath.Join("..", f), dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	binary := filepath.Join(dir, "built")
+	if out, err := exec.Command("make", "-C", dir, "build", "BIN="+binary).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestBuildIsReproducible(t *testing.T) {
+	a, b := buildIn(t, "a"), buildIn(t, "another")
+	if !bytes.Equal(a, b) {
+		t.Errorf("built in two directories, the binaries differ (%d and %d bytes)", len(a), len(b))
+	}
+}
+
+func TestBinaryIsStatic(t *testing.T) {
+	f, err := elf.Open(muontrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC {
+			t.Errorf("has a %v segment", p.Type)
+		}
+	}
+}
