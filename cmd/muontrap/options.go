@@ -105,7 +105,7 @@ var sections = []section{
 			o.delay = time.Duration(ms) * time.Millisecond
 			return err
 		}},
-		{"", "kill-mode", "MODE", "without a cgroup, stop: process, the program only;\ntree, its descendants too (default); all, these\nalso when it ends by itself", func(o *options, v string) error {
+		{"", "kill-mode", "MODE", "what to stop without a cgroup: tree (default);\nall: it too when PROGRAM ends itself; process", func(o *options, v string) error {
 			mode, ok := killModes[v]
 			if !ok {
 				return errors.New("not one of process, tree, all")
