@@ -229,10 +229,15 @@ func TestPipeOfUnknownSizeIsDrained(t *testing.T) {
 	h.wantStatus(0)
 }
 
+// failingSignals makes both ways fail of sending a signal.
+func failingSignals(err syscall.Errno) []fault {
+	return []fault{failing(unix.SYS_KILL, err), failing(unix.SYS_PIDFD_SEND_SIGNAL, err)}
+}
+
 func TestProgramThatCannotBeSignalledIsNamedAndLeft(t *testing.T) {
 	t.Parallel()
 	begin := time.Now()
-	h := startFaulty(t, []fault{failing(unix.SYS_KILL, unix.EPERM)}, "-k100", "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")
+	h := startFaulty(t, failingSignals(unix.EPERM), "-k100", "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")
 	program := h.readPID()
 	h.kill(syscall.SIGTERM)
 	h.wantStatus(128 + 15)
@@ -252,7 +257,7 @@ func TestFailingKillDoesNotHideTheProgramsEnd(t *testing.T) {
 	for _, err := range []syscall.Errno{unix.EPERM, unix.ESRCH} {
 		t.Run(unix.ErrnoName(err), func(t *testing.T) {
 			// It ends by itself, because its stdin does.
-			h := startFaulty(t, []fault{failing(unix.SYS_KILL, err)}, "-k1000000", "--capture-output", "--", self, "@stdin")
+			h := startFaulty(t, failingSignals(err), "-k1000000", "--capture-output", "--", self, "@stdin")
 			h.readLine()
 			h.kill(syscall.SIGTERM)
 			h.wantOutput("0 <nil>\n")
@@ -263,7 +268,7 @@ func TestFailingKillDoesNotHideTheProgramsEnd(t *testing.T) {
 
 func TestKillThatFindsNoProcessEndsTheStop(t *testing.T) {
 	t.Parallel()
-	h := startFaulty(t, []fault{failing(unix.SYS_KILL, unix.ESRCH)}, "-k100", "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")
+	h := startFaulty(t, failingSignals(unix.ESRCH), "-k100", "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")
 	program := h.readPID()
 	h.kill(syscall.SIGTERM)
 	h.wantStatus(128 + 15)

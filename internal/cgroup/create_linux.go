@@ -81,11 +81,11 @@ func (g *Group) create(hs []hierarchy, controllers []Controller) error {
 
 // hierarchies lists those that are mounted and can be reached.
 func hierarchies() ([]hierarchy, error) {
-	table, err := os.ReadFile("/proc/self/mountinfo")
+	table, err := readFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
-	return slices.DeleteFunc(parseMountinfo(string(table)), func(h hierarchy) bool {
+	return slices.DeleteFunc(parseMountinfo(table), func(h hierarchy) bool {
 		var st unix.Statfs_t
 		if unix.Statfs(h.dir, &st) != nil {
 			return true
@@ -107,8 +107,8 @@ func find(hs []hierarchy, controller string) (hierarchy, error) {
 				continue
 			}
 			if v2 {
-				offered, _ := os.ReadFile(h.dir + "/cgroup.controllers")
-				h.controllers = strings.Fields(string(offered))
+				offered, _ := readFile(h.dir + "/cgroup.controllers")
+				h.controllers = strings.Fields(offered)
 			}
 			if h.carries(controller) {
 				return h, nil
@@ -393,20 +393,33 @@ func same(fd int, path string) bool {
 
 // describe names a process for messages.
 func describe(pid int) string {
-	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	comm, err := readFile("/proc/" + strconv.Itoa(pid) + "/comm")
 	if err != nil {
-		comm = []byte("?")
+		comm = "?"
 	}
-	return fmt.Sprintf("process %d, %s", pid, strings.TrimSpace(string(comm)))
+	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(comm))
 }
 
-// readAt and writeAt use plain system calls: os.File would park on the EAGAIN
-// that some of these files give.
+// readFile, readAt and writeAt use plain system calls: os.File would set up the
+// runtime's poller, and park on the EAGAIN that some of these files give.
+func readFile(path string) (string, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", err
+	}
+	return readAll(fd)
+}
+
 func readAt(dir int, file string) (string, error) {
 	fd, err := openBeneath(dir, file, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
+	return readAll(fd)
+}
+
+// readAll reads fd to its end and closes it.
+func readAll(fd int) (string, error) {
 	defer unix.Close(fd)
 	var text []byte
 	buf := make([]byte, 4096)

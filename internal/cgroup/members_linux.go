@@ -206,11 +206,11 @@ func (d *dir) holds(pid int) bool {
 // pathOf is where a process is in this hierarchy, by /proc/PID/cgroup; "" if
 // there is no such process.
 func (d *dir) pathOf(pid string) string {
-	text, err := os.ReadFile("/proc/" + pid + "/cgroup")
+	text, err := readFile("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(string(text)) {
+	for line := range strings.Lines(text) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(f) != 3 || d.v2 != (f[1] == "") {
 			continue

@@ -5,7 +5,6 @@ package child
 
 import (
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,9 +51,9 @@ func pidfd(pid int) int {
 
 // Describe names a process for messages.
 func Describe(pid int) string {
-	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	comm, err := readFile("/proc/" + strconv.Itoa(pid) + "/comm")
 	if err != nil {
 		comm = []byte("?")
 	}
-	return fmt.Sprintf("process %d, %s", pid, strings.TrimSpace(string(comm)))
+	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 }

@@ -136,7 +136,7 @@ func signalChildOf(parents map[int]bool, pid int, sigs []syscall.Signal) error {
 // children returns what tells the children of a process.
 func (t *Tree) children() func(pid int) []int {
 	of := childrenOf
-	if _, err := os.Stat("/proc/thread-self/children"); err != nil { // no CONFIG_PROC_CHILDREN
+	if missing("/proc/thread-self/children") { // no CONFIG_PROC_CHILDREN
 		of = scan()
 	}
 	return func(pid int) []int {
@@ -148,9 +148,8 @@ func (t *Tree) children() func(pid int) []int {
 func childrenOf(pid int) []int {
 	var kids []int
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
-	threads, _ := os.ReadDir(dir)
-	for _, thread := range threads {
-		list, _ := os.ReadFile(dir + thread.Name() + "/children")
+	for _, thread := range names(dir) {
+		list, _ := readFile(dir + thread + "/children")
 		for _, f := range strings.Fields(string(list)) {
 			if kid, err := strconv.Atoi(f); err == nil {
 				kids = append(kids, kid)
@@ -160,12 +159,23 @@ func childrenOf(pid int) []int {
 	return kids
 }
 
+// names lists a directory. A descriptor made by hand keeps os.File from polling.
+func names(dir string) []string {
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil
+	}
+	f := os.NewFile(uintptr(fd), dir)
+	defer f.Close()
+	list, _ := f.Readdirnames(-1)
+	return list
+}
+
 // scan asks every process for its parent.
 func scan() func(pid int) []int {
 	kids := map[int][]int{}
-	procs, _ := os.ReadDir("/proc")
-	for _, p := range procs {
-		if pid, err := strconv.Atoi(p.Name()); err == nil {
+	for _, name := range names("/proc") {
+		if pid, err := strconv.Atoi(name); err == nil {
 			parent := parentOf(pid)
 			kids[parent] = append(kids[parent], pid)
 		}
@@ -176,7 +186,7 @@ func scan() func(pid int) []int {
 // parentOf is a process's parent, 0 if there is no such process
 // (proc_pid_stat(5)).
 func parentOf(pid int) int {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	stat, err := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
 	}

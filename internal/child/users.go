@@ -7,8 +7,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,8 +73,8 @@ func (u User) Groups() ([]uint32, error) {
 		}
 		return gids, nil
 	}
-	group, err := os.ReadFile("/etc/group")
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	group, err := readFile("/etc/group")
+	if err != nil && err != unix.ENOENT {
 		return nil, err
 	}
 	for line := range strings.Lines(string(group)) {
@@ -105,7 +103,7 @@ func lookup(database, name string, n int) ([]string, error) {
 }
 
 func find(file, name string, n int) []string {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file)
 	if err != nil {
 		return nil
 	}
