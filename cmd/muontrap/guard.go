@@ -90,7 +90,7 @@ func watch(worker *child.Process, sigs *signals.Pipe) (status int, killed bool) 
 func finish(opts *options, tree *child.Tree, worker *child.Process, sigs *signals.Pipe, status int) int {
 	s := &supervisor{
 		opts: opts, program: worker, streams: new(child.Streams), signals: sigs,
-		contained: tree, phase: stopping, status: status, gone: true, hostGone: true,
+		group: new(cgroup.Group), contained: tree, phase: stopping, status: status, gone: true, hostGone: true,
 		deadline: time.Now().Add(opts.delay),
 	}
 	s.streams.Source = -1

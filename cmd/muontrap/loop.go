@@ -238,8 +238,8 @@ func (s *supervisor) checkContained() {
 		s.phase = done
 		return
 	}
-	for _, hit := range s.group.Hits() {
-		if s.status != 0 && !s.forced {
+	if s.status != 0 && !s.forced {
+		for _, hit := range s.group.Hits() {
 			complain("%s", hit)
 		}
 	}
@@ -274,6 +274,7 @@ func (s *supervisor) readAcks() {
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case n <= 0:
 		s.hostGone = true
+		s.noMoreAcks()
 		s.end(statusFailure)
 	case s.window.Ack(s.acks[:n]) == nil:
 		s.progress()

@@ -40,7 +40,6 @@ func (s *supervisor) end(status int) {
 func (s *supervisor) stop(status int) {
 	s.phase, s.status, s.forced = stopping, status, true
 	s.deadline = time.Now().Add(s.opts.delay)
-	s.noMoreAcks()
 	s.streams.EndStdin()
 	s.tell(s.program.Signal(unix.SIGTERM))
 	s.tell(s.program.Signal(unix.SIGCONT))
