@@ -38,7 +38,7 @@ clean:
 # Shows the window at work, and what is left when a host is killed: nothing.
 .PHONY: demo
 demo: build
-	@go run ./scripts/demo ./$(BIN)
+	@go run ./scripts/demo $(abspath $(BIN))
 
 # Installs what the tests need and this machine lacks.
 .PHONY: test-deps

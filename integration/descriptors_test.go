@@ -92,17 +92,26 @@ func TestStdinThatIsAtItsEndStopsTheProgram(t *testing.T) {
 	path := func(name string) func(t *testing.T) *os.File {
 		return func(t *testing.T) *os.File { return openFile(t, name, os.O_RDONLY) }
 	}
-	for name, open := range map[string]func(t *testing.T) *os.File{
-		"file":       file("hello"), // acknowledges far too much, too
-		"empty file": file(""),
-		"/dev/null":  path("/dev/null"),
-		"/dev/zero":  path("/dev/zero"),
-		"directory":  path("/"),
-		"write only": func(t *testing.T) *os.File { return openFile(t, "/dev/null", os.O_WRONLY) },
+	const violation = "muontrap: protocol violation"
+	for _, c := range []struct {
+		name    string
+		open    func(t *testing.T) *os.File
+		message string
+	}{
+		{"file", file("hello"), violation},
+		{"empty file", file(""), ""},
+		{"/dev/null", path("/dev/null"), ""},
+		{"/dev/zero", path("/dev/zero"), violation},
+		{"directory", path("/"), ""},
+		{"write only", func(t *testing.T) *os.File { return openFile(t, "/dev/null", os.O_WRONLY) }, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			stdin := open(t)
-			startWith(t, func(cmd *exec.Cmd) { cmd.Stdin = stdin }, "sleep", "1000").wantStatus(1)
+		t.Run(c.name, func(t *testing.T) {
+			stdin := c.open(t)
+			h := startWith(t, func(cmd *exec.Cmd) { cmd.Stdin = stdin }, "sleep", "1000")
+			h.wantStatus(1)
+			if m := h.messages(); !strings.HasPrefix(m, c.message) || (m == "") != (c.message == "") {
+				t.Errorf("message %q, want %q", m, c.message)
+			}
 		})
 	}
 }

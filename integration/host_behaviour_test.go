@@ -20,7 +20,7 @@ import (
 func TestReaderThatNeverReads(t *testing.T) {
 	t.Parallel()
 	h := start(t, "--capture-output", windowOption(1<<20), "--", "yes")
-	h.awaitUnread(64 << 10)
+	h.awaitUnread(almostFull)
 	h.wantIdle()
 	h.closeStdin()
 	h.wantStatus(1)
@@ -47,7 +47,7 @@ func TestHostThatHearsOfNothing(t *testing.T) {
 func TestReaderThatComesBackGetsEveryByte(t *testing.T) {
 	const size = 1 << 20
 	h := start(t, "--capture-output", windowOption(size), "--", self, "@bytes", strconv.Itoa(size))
-	h.awaitUnread(64 << 10)
+	h.awaitUnread(almostFull)
 	if !bytes.Equal(h.readAll(), testBytes(size)) {
 		t.Error("the bytes differ")
 	}
@@ -216,7 +216,7 @@ func TestHostThatClosesItsPipes(t *testing.T) {
 		},
 		"pipe full": func(t *testing.T) *host {
 			h := start(t, "--capture-output", windowOption(1<<20), "--", "yes")
-			h.awaitUnread(64 << 10)
+			h.awaitUnread(almostFull)
 			return h
 		},
 	}
@@ -275,6 +275,9 @@ func TestHostKilledTakesTheProgramWithIt(t *testing.T) {
 		})
 	}
 }
+
+// almostFull is what a full pipe holds at least, its last page being started.
+const almostFull = pipeSize - 4<<10
 
 // awaitUnread waits until so many bytes of output are there, and nobody has
 // read them.

@@ -329,12 +329,21 @@ func TestProgramMayCloseItsStdoutAndGoOn(t *testing.T) {
 	h.wantStatus(3)
 }
 
-func TestProgramsStdinHasNothingAndDoesNotEnd(t *testing.T) {
-	h := start(t, "--capture-output", "--", "sh", "-c", "echo ready; cat; echo end")
+func TestProgramCannotEatAcknowledgements(t *testing.T) {
+	h := start(t, "--capture-output", "--", "sh", "-c", "echo ready; exec cat")
 	h.read(6)
-	h.ack(2)
-	h.ack(4) // not for the program to read
+	program := h.program()
+	eventually(t, "cat to wait for input", func() bool {
+		return processName(program) == "cat" && processState(program) == "S"
+	})
+	for range 6 {
+		h.ack(1)
+	}
 	h.wantNoMoreOutput()
+	theirs, ours := descriptor(t, program, 0), descriptor(t, h.cmd.Process.Pid, 0)
+	if !strings.HasPrefix(theirs, "pipe:[") || theirs == ours {
+		t.Errorf("the program's stdin is %s, muontrap's is %s", theirs, ours)
+	}
 }
 
 // wantNoMoreOutput gives output that must not come a moment to do so.
@@ -422,4 +431,14 @@ func processState(pid int) string {
 func processName(pid int) string {
 	b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 	return strings.TrimSpace(string(b))
+}
+
+// descriptor tells what a process has open as fd.
+func descriptor(t *testing.T, pid, fd int) string {
+	t.Helper()
+	link, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return link
 }
