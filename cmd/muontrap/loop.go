@@ -69,10 +69,11 @@ type supervisor struct {
 	relay   *child.Relay // nil: nothing is captured, or its source has ended
 	window  protocol.Window
 
-	as        *syscall.Credential // nil: muontrap's own
-	group     *cgroup.Group       // of no directory if none was asked for
-	contained containment
-	adopting  bool // orphans come to muontrap
+	as         *syscall.Credential // nil: muontrap's own
+	group      *cgroup.Group       // of no directory if none was asked for
+	contained  containment
+	adopting   bool // orphans come to muontrap
+	background bool // SIGINT was ignored when muontrap started
 
 	phase    phase
 	status   int       // to exit with, once known

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -51,6 +52,7 @@ func main() {
 }
 
 func run(args []string) int {
+	background := signal.Ignored(unix.SIGINT) // a shell's job; to be asked before signals are
 	vital, others := signals.Terminating()
 	sigs, err := signals.Open(vital, append(others, unix.SIGCHLD)) // orphans end, too
 	if err != nil {
@@ -66,7 +68,7 @@ func run(args []string) int {
 	if opts.guard && args[0] != guardedName {
 		return guard(opts, args[1:], sigs)
 	}
-	s := &supervisor{opts: opts, signals: sigs}
+	s := &supervisor{opts: opts, signals: sigs, background: background}
 	if err := s.prepare(); err != nil {
 		return fail(statusFailure, err)
 	}

@@ -4,12 +4,10 @@
 package main
 
 import (
-	"os/signal"
 	"syscall"
 
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
-	"golang.org/x/sys/unix"
 )
 
 // prepare makes what the program starts with: its identity, its streams and what
@@ -21,10 +19,10 @@ func (s *supervisor) prepare() (err error) {
 	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window); err != nil {
 		return err
 	}
-	if s.opts.group != nil || signal.Ignored(unix.SIGINT) {
-		// A signal must not leave a cgroup behind. And in a shell's background job
-		// SIGINT is ignored, but not by muontrap, and so not by its program: not
-		// just when that happens to start later.
+	if s.opts.group != nil || s.background {
+		// A signal must not leave a cgroup behind. And in a background job, where
+		// SIGINT is ignored, muontrap hears it nevertheless, and so shall its
+		// program: not just when that happens to start later.
 		s.signals.Armed()
 	}
 	return s.contain()
