@@ -44,3 +44,14 @@ demo: build
 .PHONY: test-deps
 test-deps:
 	@scripts/install-test-deps
+
+# Measures muontrap against its peers and bare system calls: a table, and dist/bench.csv. Needs gcc.
+.PHONY: bench
+bench: build
+	@bench/install-peers
+	@go run ./bench ./$(BIN) dist/bench.csv
+
+# Grows and ends 1,000 hostile process trees, and looks for what is left (MUONTRAP_CHAOS_SEED=N: tree N again).
+.PHONY: chaos
+chaos:
+	cd integration && MUONTRAP_CHAOS_TREES=$${MUONTRAP_CHAOS_TREES-$${MUONTRAP_CHAOS_SEED:-1000}} go test -count=1 -timeout=1h -run='^TestChaos' .

@@ -70,31 +70,46 @@ func letGo() {
 	}
 }
 
-// watch passes signals on to the worker until that has ended.
+// watch passes signals on to the worker until that has ended: all as SIGTERM,
+// which even a worker that only starts does not miss. The status is the signal's.
 func watch(worker *child.Process, sigs *signals.Pipe) (status int, killed bool) {
+	var first syscall.Signal
 	for {
 		for sig, ok := sigs.Next(); ok; sig, ok = sigs.Next() {
-			if sig != unix.SIGCHLD {
-				_ = worker.Signal(sig)
+			if sig == unix.SIGCHLD {
+				continue
 			}
+			if first == 0 {
+				first = sig
+			}
+			_ = worker.Signal(unix.SIGTERM)
 		}
 		if status, gone := worker.Exited(); gone {
+			if first != 0 && status == 128+int(unix.SIGTERM) {
+				status = 128 + int(first)
+			}
 			return status, worker.Killed()
 		}
 		fds := []unix.PollFd{{Fd: int32(sigs.FD()), Events: unix.POLLIN}}
-		_, _ = unix.Poll(fds, -1)
+		if _, err := unix.Poll(fds, -1); err != nil {
+			time.Sleep(10 * time.Millisecond) // do not spin
+		}
 	}
 }
 
 // finish stops what the worker left, its cgroup included.
 func finish(opts *options, tree *child.Tree, worker *child.Process, sigs *signals.Pipe, status int) int {
+	var left containment = tree
+	if opts.killMode == killProcess && opts.group == nil {
+		left = new(cgroup.Group) // the program itself has died with the worker
+	}
 	s := &supervisor{
 		opts: opts, program: worker, streams: new(child.Streams), signals: sigs,
-		group: new(cgroup.Group), contained: tree, phase: stopping, status: status, gone: true, hostGone: true,
+		group: new(cgroup.Group), contained: left, phase: stopping, status: status, gone: true, hostGone: true,
 		deadline: time.Now().Add(opts.delay),
 	}
 	s.streams.Source = -1
-	s.tell(tree.Terminate())
+	s.tell(left.Terminate())
 	s.run()
 	if opts.group != nil {
 		// What a dead muontrap left is killed and made anew by whoever wants it.

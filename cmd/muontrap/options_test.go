@@ -97,6 +97,26 @@ func TestEveryOptionTakesEveryForm(t *testing.T) {
 			func(o *options) bool { return !o.captureOutput && !o.captureStderr && o.stderrOnly },
 		},
 		{
+			[]string{"p", "--kill-mode tree p", "--kill-mode=tree p", "--kill-mode all --kill-mode tree p"},
+			func(o *options) bool { return o.killMode == killTree },
+		},
+		{
+			[]string{"--kill-mode process p", "--kill-mode=process p"},
+			func(o *options) bool { return o.killMode == killProcess },
+		},
+		{
+			[]string{"--kill-mode all p", "--kill-mode=all p", "--kill-mode=process --kill-mode=all p"},
+			func(o *options) bool { return o.killMode == killAll },
+		},
+		{
+			[]string{"--guard p", "--guard -- p", "--guard --guard p", "-k5 --guard p"},
+			func(o *options) bool { return o.guard },
+		},
+		{
+			[]string{"p --guard", "-- p --kill-mode all"},
+			func(o *options) bool { return !o.guard && o.killMode == killTree },
+		},
+		{
 			[]string{"--help", "-h", "--help p", "-k5 -h", "-hk5 p"},
 			func(o *options) bool { return o.help },
 		},
@@ -245,6 +265,12 @@ func TestRefusals(t *testing.T) {
 		"--capture-output=yes p":      {"--capture-output", "takes no value"},
 		"--capture-stderr= p":         {"--capture-stderr", "takes no value"},
 		"--help=yes p":                {"--help", "takes no value"},
+		"--kill-mode":                 {"--kill-mode", "needs a value"},
+		"--kill-mode '' p":            {"--kill-mode", "process, tree, all"},
+		"--kill-mode group p":         {"--kill-mode", "group", "process, tree, all"},
+		"--kill-mode TREE p":          {"--kill-mode", "TREE", "process, tree, all"},
+		"--guard=yes p":               {"--guard", "takes no value"},
+		"--guard= p":                  {"--guard", "takes no value"},
 		"-s memory.max=1 -c memory p": {"--set", "memory.max=1", "before any --controller"},
 		"-c memory -s memory.max p":   {"--set", "memory.max", "FILE=VALUE"},
 		"-c memory -s =1 p":           {"--set", "=1"},

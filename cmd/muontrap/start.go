@@ -19,10 +19,11 @@ func (s *supervisor) prepare() (err error) {
 	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window); err != nil {
 		return err
 	}
-	if s.opts.group != nil || s.background {
-		// A signal must not leave a cgroup behind. And in a background job, where
-		// SIGINT is ignored, muontrap hears it nevertheless, and so shall its
-		// program: not just when that happens to start later.
+	if s.opts.group != nil || s.opts.guard || s.background {
+		// A signal must not leave a cgroup behind, nor the guard's death a tree.
+		// And in a background job, where SIGINT is ignored, muontrap hears it
+		// nevertheless, and so shall its program: not just when that happens to
+		// start later.
 		s.signals.Armed()
 	}
 	return s.contain()

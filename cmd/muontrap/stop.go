@@ -60,8 +60,9 @@ func (s *supervisor) escalate() {
 		s.phase = done
 		return
 	}
-	s.tell(s.program.Signal(unix.SIGKILL))
+	// The program last: its end can be what lets its children out of sight.
 	s.tell(s.contained.Kill())
+	s.tell(s.program.Signal(unix.SIGKILL))
 	s.deadline = now.Add(rekill)
 }
 

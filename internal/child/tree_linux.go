@@ -5,6 +5,7 @@ package child
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -58,8 +59,14 @@ func (t *Tree) EventsFD() int { return -1 }
 // Thaw has nothing to do: SIGCONT comes with Terminate.
 func (t *Tree) Thaw() {}
 
-// Empty tells whether no descendant is left that was not waited for.
-func (t *Tree) Empty() bool { return len(t.children()(os.Getpid())) == 0 }
+// Empty tells whether no descendant is left that was not waited for. Where the
+// kernel knows the answer, it needs no /proc, nor a descriptor.
+func (t *Tree) Empty() bool {
+	if len(t.foreign) > 0 {
+		return len(t.children()(os.Getpid())) == 0
+	}
+	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
+}
 
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
@@ -97,6 +104,9 @@ func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
 		parents[pid] = true
 	}
 	var first error
+	if len(pids) == 0 && !t.Empty() {
+		first = errors.New("cannot send signals to what is left: /proc does not tell who that is")
+	}
 	for _, pid := range pids {
 		if err := signalChildOf(parents, pid, sigs); err != nil && first == nil {
 			first = fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sigs[0]), Describe(pid), err)
@@ -107,20 +117,15 @@ func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
 
 func signalChildOf(parents map[int]bool, pid int, sigs []syscall.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
-	if err == unix.ESRCH {
-		return nil
-	}
 	if err == nil {
 		defer unix.Close(fd)
 	}
 	if !parents[parentOf(pid)] {
 		return nil
 	}
-	pinned := err == nil
 	for _, sig := range sigs {
-		if pinned {
-			err = unix.PidfdSendSignal(fd, sig, nil, 0)
-		} else {
+		err := unix.PidfdSendSignal(fd, sig, nil, 0)
+		if err != nil && err != unix.ESRCH {
 			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
 		}
 		if err == unix.ESRCH {

@@ -1,0 +1,254 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package child
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// startTree starts a shell that prints pids, which are returned with its own in
+// front. All are killed in the end.
+func startTree(t *testing.T, script string) []int {
+	t.Helper()
+	c := exec.Command("sh", "-c", script+"; echo; exec sleep 1000")
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	pids := []int{c.Process.Pid}
+	t.Cleanup(func() {
+		for _, pid := range pids {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		_ = c.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && lines.Text() != "" {
+		pid, err := strconv.Atoi(lines.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		pids = append(pids, pid)
+	}
+	return pids
+}
+
+// A child, a grandchild, a child in its own session and one that is stopped.
+const bush = `sleep 1000 & echo $!
+	sh -c 'sleep 1000 & echo $!; echo $$; exec sleep 1000' &
+	setsid sleep 1000 & echo $!
+	sleep 1000 & echo $!; kill -STOP $!
+	sleep 0.2`
+
+func TestBothWaysToFindChildrenAgree(t *testing.T) {
+	pids := startTree(t, bush)
+	of := scan()
+	found := 0
+	for _, pid := range append(pids, os.Getpid()) {
+		quick, slow := childrenOf(pid), of(pid)
+		slices.Sort(quick)
+		slices.Sort(slow)
+		if pid == os.Getpid() { // other tests have children too
+			if !slices.Contains(quick, pids[0]) || !slices.Contains(slow, pids[0]) {
+				t.Errorf("own children: %v and %v, without %d", quick, slow, pids[0])
+			}
+			continue
+		}
+		if !slices.Equal(quick, slow) {
+			t.Errorf("children of %d: %v by the kernel's list, %v by scanning", pid, quick, slow)
+		}
+		found += len(quick)
+	}
+	if want := len(pids) - 1; found != want {
+		t.Errorf("%d descendants of %v, want %d", found, pids, want)
+	}
+}
+
+func TestChildrenOfEveryThreadAreFound(t *testing.T) {
+	const n = 4
+	var pids []int
+	started := make(chan int)
+	done := make(chan bool)
+	for range n {
+		go func() { // on a thread of its own, as long as the child lives
+			runtime.LockOSThread()
+			c := exec.Command("sleep", "1000")
+			if err := c.Start(); err != nil {
+				t.Error(err)
+				started <- 0
+				return
+			}
+			started <- c.Process.Pid
+			<-done
+			_ = c.Process.Kill()
+			_ = c.Wait()
+			done <- true
+		}()
+	}
+	for range n {
+		pids = append(pids, <-started)
+	}
+	got := childrenOf(os.Getpid())
+	for _, pid := range pids {
+		if !slices.Contains(got, pid) {
+			t.Errorf("%v is without %d", got, pid)
+		}
+	}
+	for range n {
+		done <- true
+	}
+	for range n {
+		<-done
+	}
+}
+
+func TestProcessesThatAreNotHaveNoChildrenAndNoParent(t *testing.T) {
+	gone := reaped(t)
+	if kids := childrenOf(gone); len(kids) > 0 {
+		t.Errorf("children %v", kids)
+	}
+	if parent := parentOf(gone); parent != 0 {
+		t.Errorf("parent %d", parent)
+	}
+	if parent := parentOf(1); parent != 0 {
+		t.Errorf("the first process has parent %d", parent)
+	}
+}
+
+// reaped is the pid of a process that is no more.
+func reaped(t *testing.T) int {
+	t.Helper()
+	c := exec.Command("true")
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	return c.Process.Pid
+}
+
+func TestParentIsFoundBehindEveryName(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"sleep", "a b", "a) S 1 (b", ")", "(", ") R 1", " ", ") ", "\n) S 1", "1 2 3 4", "ünï) cödé"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), name)
+			if err := os.Symlink(sleep, file); err != nil {
+				t.Fatal(err)
+			}
+			c := exec.Command(file, "1000")
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = c.Process.Kill()
+				_ = c.Wait()
+			}()
+			if got := parentOf(c.Process.Pid); got != os.Getpid() {
+				stat, _ := os.ReadFile("/proc/" + strconv.Itoa(c.Process.Pid) + "/stat")
+				t.Errorf("%d, want %d: %s", got, os.Getpid(), stat)
+			}
+		})
+	}
+}
+
+func TestOnlyChildrenOfTheTreeAreSignalled(t *testing.T) {
+	pids := startTree(t, "sleep 1000 & echo $!")
+	program, member := pids[0], pids[1]
+	for _, c := range []struct {
+		name    string
+		parents []int
+		reaches bool
+	}{
+		{"no tree", nil, false},
+		{"another tree", []int{os.Getpid(), 1}, false},
+		{"itself only", []int{member}, false},
+		{"its tree", []int{os.Getpid(), program}, true}, // the last: it kills
+	} {
+		parents := map[int]bool{}
+		for _, pid := range c.parents {
+			parents[pid] = true
+		}
+		if err := signalChildOf(parents, member, []syscall.Signal{unix.SIGKILL}); err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := pendingKill(t, member); got != c.reaches {
+			t.Errorf("%s: killed %v, want %v", c.name, got, c.reaches)
+		}
+	}
+}
+
+// pendingKill tells whether a process is dead, dying, or about to.
+func pendingKill(t *testing.T, pid int) bool {
+	t.Helper()
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return true
+	}
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		switch name {
+		case "State":
+			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
+				return true
+			}
+		case "SigPnd", "ShdPnd":
+			if set, err := strconv.ParseUint(value, 16, 64); err != nil || set>>(unix.SIGKILL-1)&1 != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestSignalToAProcessThatIsGoneIsNoError(t *testing.T) {
+	gone := reaped(t)
+	if err := signalChildOf(map[int]bool{os.Getpid(): true, 0: true}, gone, []syscall.Signal{unix.SIGKILL}); err != nil {
+		t.Error(err)
+	}
+}
+
+// A pid that was a member's when the list was made, and is another's now.
+func TestSendLeavesOthersAlone(t *testing.T) {
+	stranger := startTree(t, "sleep 1000 & echo $!")[1]
+	tree := &Tree{}
+	if err := tree.send([]int{stranger}, unix.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	if pendingKill(t, stranger) {
+		t.Error("it was killed")
+	}
+}
+
+func TestChildrenFromBeforeAreNoMembers(t *testing.T) {
+	pids := startTree(t, bush)
+	tree := &Tree{foreign: map[int]bool{pids[0]: true}}
+	for _, pid := range tree.Members() {
+		if slices.Contains(pids, pid) {
+			t.Errorf("%d of %v is a member", pid, pids)
+		}
+	}
+	tree = &Tree{}
+	members := tree.Members()
+	for _, pid := range pids {
+		if !slices.Contains(members, pid) {
+			t.Errorf("%d of %v is no member", pid, pids)
+		}
+	}
+}
