@@ -7,3 +7,8 @@ export CGO_ENABLED := 0
 .PHONY: build
 build:
 	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o $(BIN) ./cmd/muontrap
+
+# The cgroup tests on kernels and layouts that this machine does not have.
+.PHONY: vm-test
+vm-test:
+	scripts/vm-test
