@@ -55,3 +55,8 @@ bench: build
 .PHONY: chaos
 chaos:
 	cd integration && MUONTRAP_CHAOS_TREES=$${MUONTRAP_CHAOS_TREES-$${MUONTRAP_CHAOS_SEED:-1000}} go test -count=1 -timeout=1h -run='^TestChaos' .
+
+# Runs the cgroup tests on kernels and layouts that this machine does not have.
+.PHONY: vm-test
+vm-test:
+	scripts/vm-test

@@ -28,8 +28,8 @@ import (
 //	MUONTRAP_CHAOS_SEED=N   replay this one tree
 //	MUONTRAP_CHAOS_TREES=M  try M trees, with the seeds from N on
 const (
-	chaosTrees   = 60 // unless told otherwise
-	chaosWorkers = 4  // trees at a time
+	chaosTrees   = 60              // unless told otherwise
+	chaosWorkers = 4               // trees at a time
 	chaosBound   = 5 * time.Second // from the deadline to the end of everything
 	chaosPause   = 5 * time.Millisecond
 )
@@ -142,7 +142,7 @@ func chaosContainments() []chaosContainment {
 // chaosCanLimit tells whether this process may make cgroups.
 func chaosCanLimit() bool {
 	probe := fmt.Sprintf("mt_chaos_%d_probe", os.Getpid())
-	return slices.ContainsFunc(cgroupMounts(), func(mount string) bool {
+	return slices.ContainsFunc(hierarchyRoots(), func(mount string) bool {
 		dir := filepath.Join(mount, probe)
 		if os.Mkdir(dir, 0o755) != nil {
 			return false
@@ -551,7 +551,7 @@ func (r *chaosRun) killAll() (left int) {
 
 // cgroups lists the tree's cgroup directories that exist.
 func (r *chaosRun) cgroups() (dirs []string) {
-	for _, mount := range cgroupMounts() {
+	for _, mount := range hierarchyRoots() {
 		dirs = append(dirs, chaosGlob(mount+"/"+r.group)...)
 	}
 	return dirs

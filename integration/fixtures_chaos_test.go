@@ -229,7 +229,7 @@ func chaosChatter(*chaosNode) error {
 
 // chaosSubgroup moves into a new cgroup below the tree's, wherever that has one.
 func chaosSubgroup(*chaosNode) error {
-	for _, mount := range cgroupMounts() {
+	for _, mount := range hierarchyRoots() {
 		dirs, _ := filepath.Glob(mount + "/" + os.Getenv(chaosGroup))
 		for _, dir := range dirs {
 			dir = fmt.Sprintf("%s/sub%d", dir, os.Getpid())
@@ -247,8 +247,8 @@ func chaosSubgroup(*chaosNode) error {
 // chaosGroup is the environment variable with the name of the tree's cgroup.
 const chaosGroup = "MUONTRAP_CHAOS_GROUP"
 
-// cgroupMounts lists where cgroup hierarchies are mounted.
-func cgroupMounts() (dirs []string) {
+// hierarchyRoots lists where cgroup hierarchies are mounted.
+func hierarchyRoots() (dirs []string) {
 	table, _ := os.ReadFile("/proc/self/mountinfo")
 	for line := range strings.Lines(string(table)) {
 		mount, fs, _ := strings.Cut(line, " - ")

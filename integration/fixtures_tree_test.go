@@ -20,7 +20,7 @@ func init() {
 	fixtures["@zombies"] = fixtureZombies
 	fixtures["@comets"] = fixtureComets
 	fixtures["@breeder"] = fixtureBreeder
-	fixtures["@family"] = fixtureFamily
+	fixtures["@kin"] = fixtureKin
 	fixtures["@tracer"] = fixtureTracer
 	fixtures["@subreaper"] = fixtureSubreaper
 	fixtures["@as-root"] = fixtureAsRoot
@@ -33,7 +33,7 @@ func init() {
 //
 //go:nosplit
 func fork() (pid uintptr) {
-	pid, _, _ = syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
+	pid, _ = tryFork()
 	return pid
 }
 
@@ -124,9 +124,9 @@ func fixtureBreeder([]string) int {
 	}
 }
 
-// fixtureFamily stays, beside a child, and an orphan that came of a double fork.
+// fixtureKin stays, beside a child, and an orphan that came of a double fork.
 // They need next to no system call. They ignore signals if so asked.
-func fixtureFamily(args []string) int {
+func fixtureKin(args []string) int {
 	runtime.LockOSThread()
 	if len(args) > 0 && args[0] == "stubborn" {
 		ignoreSignals()

@@ -44,7 +44,7 @@ func stopFaulty(t *testing.T, options []string, faults ...stopFault) []faulty {
 		for _, err := range faultNumbers {
 			for _, kind := range []string{"heeding", "stubborn"} {
 				name := f.name + " " + unix.ErrnoName(err) + " " + kind
-				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@family", kind)
+				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@kin", kind)
 				h := startWith(t, throughFaults(f.fault(err)...), args...)
 				h.killLeftovers()
 				all = append(all, faulty{h, name})

@@ -467,14 +467,16 @@ func write(fd int, value string) error {
 func (g *Group) Notes() []string { return g.notes }
 
 // Dirs tells how the program gets into the group. It can be born into a v2
-// directory. Where it has to join others, a stage of muontrap's own runs before
-// it, and must not be charged to a directory with limits: then it joins that too,
-// and memory last, so that its other threads have no time to be charged there.
+// directory, but for a cpuset: old kernels (5.10 does it) then forget the mask.
+// Where it has to join others, a stage of muontrap's own runs before it, and must
+// not be charged to a directory with limits: then it joins that too, and memory
+// last, so that its other threads have no time to be charged there.
 func (g *Group) Dirs() Dirs {
 	var dirs Dirs
 	var join []*dir
 	for _, d := range g.dirs {
-		if d.v2 && (len(g.dirs) == 1 || len(d.controllers) == 0) {
+		alone := len(g.dirs) == 1 && !slices.Contains(d.controllers, "cpuset")
+		if d.v2 && (alone || len(d.controllers) == 0) {
 			dirs.Born = d.fd
 		} else {
 			join = append(join, d)

@@ -61,28 +61,31 @@ func (d *dir) differs(s Setting) (got string, yes bool) {
 	return got, !strings.HasPrefix(s.File, "memory.") || max(have, want)-min(have, want) >= page
 }
 
-// renamed maps controllers and files to what does the same work in the other
-// generation.
-var renamed = map[string]string{
-	"blkio": "io", "io": "blkio", "cpuacct": "cpu",
+// renamed maps controllers to what does the same work in the other generation.
+var renamed = map[string]string{"blkio": "io", "io": "blkio", "cpuacct": "cpu"}
 
+// inV2 maps v1's files to v2's that do the same work, inV1 the other way.
+var inV2 = map[string]string{
 	"memory.limit_in_bytes":           "memory.max",
-	"memory.max":                      "memory.limit_in_bytes",
 	"memory.soft_limit_in_bytes":      "memory.high",
-	"memory.high":                     "memory.soft_limit_in_bytes",
-	"memory.low":                      "memory.soft_limit_in_bytes",
 	"memory.memsw.limit_in_bytes":     "memory.swap.max",
-	"memory.swap.max":                 "memory.memsw.limit_in_bytes",
 	"cpu.shares":                      "cpu.weight",
-	"cpu.weight":                      "cpu.shares",
 	"cpu.cfs_quota_us":                "cpu.max",
 	"cpu.cfs_period_us":               "cpu.max",
-	"cpu.max":                         "cpu.cfs_quota_us and cpu.cfs_period_us",
 	"blkio.weight":                    "io.weight",
-	"io.weight":                       "blkio.weight",
 	"blkio.throttle.read_bps_device":  "io.max",
 	"blkio.throttle.write_bps_device": "io.max",
-	"io.max":                          "blkio.throttle.*",
+}
+
+var inV1 = map[string]string{
+	"memory.max":      "memory.limit_in_bytes",
+	"memory.high":     "memory.soft_limit_in_bytes",
+	"memory.low":      "memory.soft_limit_in_bytes",
+	"memory.swap.max": "memory.memsw.limit_in_bytes",
+	"cpu.weight":      "cpu.shares",
+	"cpu.max":         "cpu.cfs_quota_us and cpu.cfs_period_us",
+	"io.weight":       "blkio.weight",
+	"io.max":          "blkio.throttle.*",
 }
 
 func generation(v2 bool) string {
@@ -98,7 +101,11 @@ func (d *dir) explainSet(err error, file string, s Setting) error {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		hint = "this kernel has no such file"
-		if other := renamed[s.File]; other != "" {
+		other := inV1[s.File]
+		if d.v2 {
+			other = inV2[s.File]
+		}
+		if other != "" {
 			hint = fmt.Sprintf("this is %s, where the file is %s", generation(d.v2), other)
 		}
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE):

@@ -105,6 +105,7 @@ func (g *Group) Terminate() error {
 // several rounds where members could fork meanwhile, or have left one of the
 // group's hierarchies: call it until Empty.
 func (g *Group) Kill() error {
+	defer g.Thaw() // a v1 freezer, which need not be where they are killed, holds SIGKILL back
 	for _, d := range g.dirs {
 		if d.populated(d.fd) {
 			return d.kill(d.fd)
