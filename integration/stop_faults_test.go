@@ -4,6 +4,9 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,40 +17,65 @@ import (
 
 var faultNumbers = []syscall.Errno{unix.EPERM, unix.ESRCH, unix.EINTR, unix.ENOMEM, unix.EMFILE, unix.ENOSYS}
 
-// A stopFault is a call of the stop path that fails all the time.
+// A stopFault is a call of the stop path that fails all the time, with every
+// number but those that make no sense.
 type stopFault struct {
-	name  string
-	fault func(syscall.Errno) []fault
+	name   string
+	make   func(syscall.Errno) fault
+	except []syscall.Errno
 }
 
-func always(nr uintptr) func(syscall.Errno) []fault {
-	return func(err syscall.Errno) []fault { return []fault{failing(nr, err)} }
+func always(nr uintptr) func(syscall.Errno) fault {
+	return func(err syscall.Errno) fault { return failing(nr, err) }
 }
 
-func when(nr uintptr, arg int, mask, bits uint32) func(syscall.Errno) []fault {
-	return func(err syscall.Errno) []fault { return []fault{failingIf(nr, arg, mask, bits, err)} }
+func when(nr uintptr, arg int, mask, bits uint32) func(syscall.Errno) fault {
+	return func(err syscall.Errno) fault { return failingIf(nr, arg, mask, bits, err) }
 }
 
-// faulty is a muontrap of a family of three whose stop goes wrong somewhere.
+var (
+	faultKill      = stopFault{"kill", always(unix.SYS_KILL), []syscall.Errno{unix.ESRCH}}
+	faultOpendir   = stopFault{"opendir", when(unix.SYS_OPENAT, 2, unix.O_DIRECTORY, unix.O_DIRECTORY), nil}
+	faultOpen      = stopFault{"open", when(unix.SYS_OPENAT, 2, ^uint32(0), unix.O_CLOEXEC), nil}
+	faultReaddir   = stopFault{"getdents64", always(unix.SYS_GETDENTS64), []syscall.Errno{unix.EINTR}} // for ever: Go goes on for ever
+	faultSubreaper = stopFault{"subreaper", when(unix.SYS_PRCTL, 0, ^uint32(0), unix.PR_SET_CHILD_SUBREAPER), nil}
+	faultWait      = stopFault{"wait4", always(unix.SYS_WAIT4), []syscall.Errno{unix.EINTR}} // as above
+
+	// Those with another way round them.
+	harmlessFaults = []stopFault{
+		{"kill finds nobody", always(unix.SYS_KILL), []syscall.Errno{unix.EPERM, unix.EINTR, unix.ENOMEM, unix.EMFILE, unix.ENOSYS}},
+		{"pidfd_send_signal", always(unix.SYS_PIDFD_SEND_SIGNAL), []syscall.Errno{unix.ESRCH}}, // believed
+		{"pidfd_open", always(unix.SYS_PIDFD_OPEN), nil},
+		{"file status flags", when(unix.SYS_FCNTL, 1, ^uint32(0), unix.F_GETFL), nil},
+		{"pipe size", when(unix.SYS_FCNTL, 1, ^uint32(0), unix.F_GETPIPE_SZ), nil},
+		{"ioctl", always(unix.SYS_IOCTL), nil},
+		{"reading stdin", when(unix.SYS_READ, 0, ^uint32(0), 0), []syscall.Errno{unix.EINTR}},
+	}
+)
+
+// faulty is a muontrap of a family of three in which something always fails.
 type faulty struct {
 	*host
 	name string
+	err  syscall.Errno
 }
 
-// stopFaulty starts muontrap for each fault and errno, with a family that heeds
-// SIGTERM and one that does not, stops them all, and returns them when all have
-// ended: those that wait for what never comes do so together.
+// stopFaulty starts muontrap for each fault and number, with a family that heeds
+// SIGTERM and one that does not. It stops them all and returns them when they
+// have ended: those that wait for what never comes do so together.
 func stopFaulty(t *testing.T, options []string, faults ...stopFault) []faulty {
 	t.Helper()
 	var all []faulty
 	for _, f := range faults {
 		for _, err := range faultNumbers {
+			if slices.Contains(f.except, err) {
+				continue
+			}
 			for _, kind := range []string{"heeding", "stubborn"} {
-				name := f.name + " " + unix.ErrnoName(err) + " " + kind
-				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@kin", kind)
-				h := startWith(t, throughFaults(f.fault(err)...), args...)
+				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@family", kind)
+				h := startWith(t, throughFaults(f.make(err)), args...)
 				h.killLeftovers()
-				all = append(all, faulty{h, name})
+				all = append(all, faulty{h, f.name + ", " + unix.ErrnoName(err) + ", " + kind, err})
 			}
 		}
 	}
@@ -63,7 +91,8 @@ func stopFaulty(t *testing.T, options []string, faults ...stopFault) []faulty {
 	return all
 }
 
-// wantOrderlyEnd checks the status, and that muontrap neither crashed nor spun.
+// wantOrderlyEnd checks that muontrap ended as promised, did not spin, and wrote
+// nothing but its messages.
 func (f *faulty) wantOrderlyEnd() {
 	f.t.Helper()
 	if got := f.status(); got != 1 {
@@ -80,23 +109,142 @@ func (f *faulty) wantOrderlyEnd() {
 	}
 }
 
-func TestExplore(t *testing.T) {
+func (f *faulty) wantLeft(atMost int) {
+	f.t.Helper()
+	if left := tagged(f.tag); len(left) > atMost {
+		f.t.Errorf("%s: left behind: %s", f.name, describeAll(left))
+	}
+}
+
+func (f *faulty) wantMessages(lines int, words string) {
+	f.t.Helper()
+	got := f.messages()
+	if n := strings.Count(got, "\n"); n != lines || !strings.Contains(got, words) {
+		f.t.Errorf("%s: messages %q, want %d lines, with %q", f.name, got, lines, words)
+	}
+}
+
+func TestFaultThatCanBeGotRoundLeavesNothing(t *testing.T) {
 	t.Parallel()
-	for _, f := range stopFaulty(t, nil,
-		stopFault{"kill", always(unix.SYS_KILL)},
-		stopFault{"pidfd_send_signal", always(unix.SYS_PIDFD_SEND_SIGNAL)},
-		stopFault{"pidfd_open", always(unix.SYS_PIDFD_OPEN)},
-		stopFault{"opendir", when(unix.SYS_OPENAT, 2, unix.O_DIRECTORY, unix.O_DIRECTORY)},
-		stopFault{"open", when(unix.SYS_OPENAT, 2, ^uint32(0), unix.O_CLOEXEC)},
-		stopFault{"getdents64", always(unix.SYS_GETDENTS64)},
-		stopFault{"subreaper", when(unix.SYS_PRCTL, 0, ^uint32(0), unix.PR_SET_CHILD_SUBREAPER)},
-		stopFault{"fcntl", always(unix.SYS_FCNTL)},
-		stopFault{"fstatat", always(unix.SYS_NEWFSTATAT)},
-		stopFault{"wait4", always(unix.SYS_WAIT4)},
-		stopFault{"ioctl", always(unix.SYS_IOCTL)},
-		stopFault{"splice", always(unix.SYS_SPLICE)},
-		stopFault{"read stdin", when(unix.SYS_READ, 0, ^uint32(0), 0)},
-	) {
-		t.Logf("%s: %q left %d", f.name, f.messages(), len(tagged(f.tag)))
+	for _, options := range [][]string{nil, {"--guard"}, {"--kill-mode=all"}} {
+		for _, f := range stopFaulty(t, options, harmlessFaults...) {
+			f.wantLeft(0)
+			f.wantMessages(0, "")
+		}
+	}
+}
+
+func TestProgramThatCannotBeToldIsKilledWithTheRest(t *testing.T) {
+	t.Parallel()
+	for _, f := range stopFaulty(t, nil, faultKill) {
+		f.wantLeft(0)
+		f.wantMessages(1, "cannot send SIGTERM to process")
+	}
+}
+
+// Without /proc only the program is known. That there is more is known, too.
+func TestUnreadableProcIsSaidAndEndsTheStop(t *testing.T) {
+	t.Parallel()
+	for _, f := range stopFaulty(t, nil, faultOpendir, faultOpen, faultReaddir) {
+		f.wantLeft(2)
+		f.wantMessages(1, "/proc does not tell")
+	}
+}
+
+func TestWithoutSubreaperItIsSaidThatProcessesCanEscape(t *testing.T) {
+	t.Parallel()
+	for _, f := range stopFaulty(t, nil, faultSubreaper) {
+		f.wantLeft(2)
+		f.wantMessages(1, "cannot become a child subreaper")
+	}
+}
+
+func TestStopEndsThoughNobodyCanBeWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, f := range stopFaulty(t, nil, faultWait) {
+		f.wantLeft(0)
+	}
+}
+
+func TestGuardThatCannotBeStartsNothing(t *testing.T) {
+	for name, f := range map[string]fault{
+		"no process":   noProcess(unix.EAGAIN),
+		"no memory":    noProcess(unix.ENOMEM),
+		"no subreaper": faultSubreaper.make(unix.EPERM),
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := startWith(t, throughFaults(f), "--guard", "--capture-output", "--", "echo", "started")
+			h.wantOutput("")
+			h.wantStatus(1)
+			h.wantOneMessage(f.err.Error())
+		})
+	}
+}
+
+func TestGuardWithoutPollDoesNotSpin(t *testing.T) {
+	for _, err := range []syscall.Errno{unix.EINVAL, unix.ENOMEM, unix.EINTR} {
+		t.Run(unix.ErrnoName(err), func(t *testing.T) {
+			// Only the guard waits for one descriptor.
+			h := startWith(t, throughFaults(failingIf(unix.SYS_PPOLL, 1, ^uint32(0), 1, err)), "--guard", "--capture-output", "--", self, "@family")
+			h.awaitReady(4)
+			h.wantIdle()
+			h.closeStdin()
+			h.wantStatus(1)
+			h.wantNothingLeft()
+		})
+	}
+}
+
+func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		fault   fault
+		message string // "": none, and the cgroup is gone
+	}{
+		{"openat2 EPERM", failing(unix.SYS_OPENAT2, unix.EPERM), ""},
+		{"openat2 ENOSYS", failing(unix.SYS_OPENAT2, unix.ENOSYS), ""},
+		{"getdents64 EPERM", failing(unix.SYS_GETDENTS64, unix.EPERM), ""},
+		{"getdents64 ENOMEM", failing(unix.SYS_GETDENTS64, unix.ENOMEM), ""},
+		{"pidfd_open EPERM", failing(unix.SYS_PIDFD_OPEN, unix.EPERM), ""},
+		{"pidfd_open EMFILE", failing(unix.SYS_PIDFD_OPEN, unix.EMFILE), ""},
+		{"pidfd_send_signal ENOSYS", failing(unix.SYS_PIDFD_SEND_SIGNAL, unix.ENOSYS), ""},
+		{"cgroup.kill EPERM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.EPERM), ""},
+		{"cgroup.kill ENOMEM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.ENOMEM), ""},
+		{"kill EPERM", failing(unix.SYS_KILL, unix.EPERM), "cannot send SIGTERM to process"},
+		{"unlinkat EPERM", failing(unix.SYS_UNLINKAT, unix.EPERM), "cannot remove /sys/fs/cgroup/"},
+		{"unlinkat ENOMEM", failing(unix.SYS_UNLINKAT, unix.ENOMEM), "cannot remove /sys/fs/cgroup/"},
+	} {
+		for _, kind := range []string{"heeding", "stubborn"} {
+			t.Run(c.name+" "+kind, func(t *testing.T) {
+				group := testGroup(t)
+				h := startWith(t, throughFaults(c.fault), "--group", group, "-k200", "--capture-output", "--", self, "@family", kind)
+				h.killLeftovers()
+				if got := string(h.read(len("ready\n"))); got != "ready\n" {
+					t.Fatalf("got %q", got)
+				}
+				h.closeStdin()
+				f := faulty{h, c.name, c.fault.err}
+				f.wantOrderlyEnd()
+				f.wantLeft(0)
+				if c.message == "" {
+					h.wantNoMessages()
+				} else {
+					h.wantOneMessage(c.message)
+				}
+				if dirs := groupDirs(group); strings.HasPrefix(c.message, "cannot remove") {
+					removeDirs(group)
+				} else if len(dirs) > 0 {
+					t.Errorf("left: %q", dirs)
+				}
+			})
+		}
+	}
+}
+
+func removeDirs(group string) {
+	for _, path := range []string{group, filepath.Dir(group)} {
+		for _, dir := range groupDirs(path) {
+			_ = os.Remove(dir)
+		}
 	}
 }

@@ -72,8 +72,6 @@ type supervisor struct {
 	as         *syscall.Credential // nil: muontrap's own
 	group      *cgroup.Group       // of no directory if none was asked for
 	contained  containment
-	adopting   bool // orphans come to muontrap
-	background bool // SIGINT was ignored when muontrap started
 
 	phase    phase
 	status   int       // to exit with, once known

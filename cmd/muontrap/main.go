@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -42,17 +41,20 @@ func init() {
 }
 
 func main() {
+	// The loop allocates nothing, so there is nothing to collect; and a collector
+	// that never runs never needs a thread in a moment when there is none to be
+	// had. What a long stop allocates is bounded all the same.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(memoryLimit)
 	if child.Stage(os.Args) {
 		return
 	}
-	// The loop allocates nothing, so there is nothing to collect; and a collector
-	// that never runs never needs a thread in a moment when there is none to be had.
-	debug.SetGCPercent(-1)
 	os.Exit(run(os.Args))
 }
 
+const memoryLimit = 32 << 20
+
 func run(args []string) int {
-	background := signal.Ignored(unix.SIGINT) // a shell's job; to be asked before signals are
 	vital, others := signals.Terminating()
 	sigs, err := signals.Open(vital, append(others, unix.SIGCHLD)) // orphans end, too
 	if err != nil {
@@ -68,7 +70,10 @@ func run(args []string) int {
 	if opts.guard && args[0] != guardedName {
 		return guard(opts, args[1:], sigs)
 	}
-	s := &supervisor{opts: opts, signals: sigs, background: background}
+	if opts.guard {
+		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
+	}
+	s := &supervisor{opts: opts, signals: sigs}
 	if err := s.prepare(); err != nil {
 		return fail(statusFailure, err)
 	}
@@ -109,8 +114,9 @@ const maxMessage = 4096
 // there must not keep muontrap from its work.
 func complain(format string, args ...any) {
 	fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
-	if n, _ := unix.Poll(fds, 0); n == 0 {
-		return
+	n, _ := unix.Poll(fds, 0)
+	if n == 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
 	}
 	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
 	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))

@@ -19,13 +19,10 @@ func (s *supervisor) prepare() (err error) {
 	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window); err != nil {
 		return err
 	}
-	if s.opts.group != nil || s.opts.guard || s.background {
-		// A signal must not leave a cgroup behind, nor the guard's death a tree.
-		// And in a background job, where SIGINT is ignored, muontrap hears it
-		// nevertheless, and so shall its program: not just when that happens to
-		// start later.
-		s.signals.Armed()
-	}
+	// A signal must not leave a cgroup or a tree behind. Besides, in a background
+	// job, where SIGINT is ignored, muontrap hears it nevertheless, and so shall its
+	// program: not just when that happens to start later.
+	s.signals.Armed()
 	return s.contain()
 }
 
@@ -47,7 +44,6 @@ func (s *supervisor) contain() (err error) {
 		if s.contained, err = child.Adopt(); err != nil {
 			complain("%v", err)
 		}
-		s.adopting = true
 	}
 	return nil
 }
@@ -63,7 +59,7 @@ func (s *supervisor) start() (err error) {
 		As:      s.as,
 		Born:    dirs.Born,
 		Join:    dirs.Join,
-		Orphans: s.adopting,
+		Orphans: true,
 	})
 	if startStatus(err) == statusFailure {
 		return s.group.Explain(err)

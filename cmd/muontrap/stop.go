@@ -54,8 +54,12 @@ func (s *supervisor) escalate() {
 		s.giveUp = now.Add(patience)
 	}
 	if now.After(s.giveUp) {
-		for _, pid := range s.survivors() {
+		left := s.survivors()
+		for _, pid := range left {
 			complain("%s is still there %v after SIGKILL: left behind", child.Describe(pid), patience)
+		}
+		if len(left) == 0 {
+			complain("something is still there %v after SIGKILL, and can't be found: is /proc mounted?", patience)
 		}
 		s.phase = done
 		return

@@ -32,6 +32,7 @@ type dir struct {
 	inside      string   // the same in the words of /proc/PID/cgroup
 	fd          int      // the directory
 	events      int      // v2: its cgroup.events
+	made        bool     // by this muontrap
 	controllers []string // those asked for; none in a companion
 }
 
@@ -60,6 +61,9 @@ func (g *Group) create(hs []hierarchy, controllers []Controller) error {
 		}
 	}
 	if err := g.companion(hs); err != nil {
+		return err
+	}
+	if err := g.running(); err != nil {
 		return err
 	}
 	// The surest first, for Kill.
@@ -144,8 +148,12 @@ func (g *Group) companion(hs []hierarchy) error {
 		if i < 0 || g.at(hs[i].dir) != nil {
 			continue
 		}
+		err = g.join(hs[i], "")
+		if err == nil && !wanted {
+			err = g.mayEnter(hs[i].dir)
+		}
 		var held *heldError
-		if err = g.join(hs[i], ""); err == nil || errors.As(err, &held) {
+		if err == nil || wanted || errors.As(err, &held) {
 			return err
 		}
 	}
@@ -153,6 +161,21 @@ func (g *Group) companion(hs []hierarchy) error {
 		return err
 	}
 	return nil
+}
+
+// mayEnter lets go of a companion that the program could not enter: v2 has rules
+// of its own for who may move whom.
+func (g *Group) mayEnter(mount string) error {
+	d := g.at(mount)
+	if !d.v2 {
+		return nil
+	}
+	err := unix.Faccessat(unix.AT_FDCWD, d.commonAncestor()+"/cgroup.procs", unix.W_OK, unix.AT_EACCESS)
+	if err != nil {
+		_ = d.remove()
+		g.dirs = slices.DeleteFunc(g.dirs, func(x *dir) bool { return x == d })
+	}
+	return err
 }
 
 // join adds the group's directory in h for a controller ("" for none).
@@ -171,6 +194,25 @@ func (g *Group) join(h hierarchy, controller string) error {
 		g.dirs = slices.DeleteFunc(g.dirs, func(x *dir) bool { return x == d })
 	}
 	return err
+}
+
+// running refuses a frozen group: whoever starts a process there freezes with it.
+func (g *Group) running() error {
+	g.Thaw()
+	for _, d := range g.dirs {
+		state, stuck := "", "frozen 1"
+		switch {
+		case d.v2:
+			state, _ = d.readEvents(d.fd)
+		case d.carries("freezer"):
+			state, _ = readAt(d.fd, "freezer.state")
+			stuck = "FR" // FREEZING, FROZEN
+		}
+		if strings.Contains(state, stuck) {
+			return fmt.Errorf("%s: frozen, by a directory above: thaw that first", d.path)
+		}
+	}
+	return nil
 }
 
 // sureness ranks how well all in a directory can be killed.
@@ -216,7 +258,7 @@ func (d *dir) open(names []string) error {
 		}
 		usable, err := d.claim(fd, made)
 		if usable {
-			d.fd = fd
+			d.fd, d.made = fd, made
 			if d.v2 {
 				d.events, _ = openBeneath(fd, "cgroup.events", unix.O_RDONLY)
 			}
@@ -263,7 +305,7 @@ func (d *dir) step(fd int, name, path string) (next int, made bool, err error) {
 		return -1, false, explainDir(openErr, "open", path)
 	case made:
 		d.inheritCpuset(fd, next)
-		mark(next)
+		madeMark.set(next)
 	}
 	return next, made, nil
 }
@@ -330,7 +372,11 @@ func (d *dir) claim(fd int, made bool) (usable bool, err error) {
 		return false, fmt.Errorf("%s: muontrap did not start what runs there (%s): choose another --group",
 			d.path, describe(pids[0]))
 	case owner(fd) == "":
+		usedMark.set(fd)
 		return true, nil
+	}
+	if by := heldBelow(fd); by != "" {
+		return false, &heldError{d.path, by}
 	}
 	for end := time.Now().Add(claimTime); d.populated(fd); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -338,38 +384,67 @@ func (d *dir) claim(fd int, made bool) (usable bool, err error) {
 		}
 		_ = d.kill(fd) // the deadline tells
 	}
-	if remove(fd, d.path) == nil {
+	if madeMark.get(fd) != "" && remove(fd, d.path) == nil {
 		return false, nil
 	}
-	mark(fd) // not ours to remove, but to use
+	usedMark.set(fd)
 	return true, nil
+}
+
+// heldBelow names the living muontrap that has a group below fd, "" if none does.
+func heldBelow(fd int) (by string) {
+	each(fd, func(sub int) {
+		if sub != fd && unix.Flock(sub, unix.LOCK_SH|unix.LOCK_NB) == unix.EWOULDBLOCK {
+			by = owner(sub)
+		}
+	})
+	return by
 }
 
 // claimTime bounds the wait for what a dead muontrap left to die.
 const claimTime = 5 * time.Second
 
-// The mark on directories that muontrap made: its pid, in an extended attribute.
-// Kernels before 5.7 have no "user." ones here, and "trusted." takes root.
-var marks = []string{"user.muontrap", "trusted.muontrap"}
+// A mark is muontrap's pid in an extended attribute of a directory: under the
+// first of these names, or under the second, which takes root, on kernels before
+// 5.7 that have no "user." ones here.
+type mark [2]string
 
-func mark(fd int) {
-	for _, name := range marks {
+var (
+	madeMark = mark{"user.muontrap", "trusted.muontrap"}           // muontrap made it
+	usedMark = mark{"user.muontrap.used", "trusted.muontrap.used"} // it was there, and muontrap uses it
+)
+
+func (m mark) set(fd int) {
+	for _, name := range m {
 		if unix.Fsetxattr(fd, name, []byte(strconv.Itoa(os.Getpid())), 0) == nil {
 			return
 		}
 	}
 }
 
-// owner is the pid of the muontrap that made or last used this directory, "" if
-// none did.
-func owner(fd int) string {
+func (m mark) get(fd int) string {
 	var pid [16]byte
-	for _, name := range marks {
+	for _, name := range m {
 		if n, err := unix.Fgetxattr(fd, name, pid[:]); err == nil {
 			return string(pid[:n])
 		}
 	}
 	return ""
+}
+
+func (m mark) remove(fd int) {
+	for _, name := range m {
+		_ = unix.Fremovexattr(fd, name)
+	}
+}
+
+// owner is the pid of the muontrap that uses this directory, or was the last to;
+// "" if none did.
+func owner(fd int) string {
+	if pid := usedMark.get(fd); pid != "" {
+		return pid
+	}
+	return madeMark.get(fd)
 }
 
 // openBeneath opens name in the directory fd, and nothing that is elsewhere.

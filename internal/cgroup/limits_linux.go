@@ -189,15 +189,14 @@ func (g *Group) Explain(err error) error {
 		return fmt.Errorf("%w (its cpuset.cpus or cpuset.mems is empty: --set them)", err)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
 		return fmt.Errorf("%w (this user must be allowed to write %s/cgroup.procs, which is above both muontrap and the group)",
-			err, g.commonAncestor())
+			err, g.dirs[0].commonAncestor())
 	}
 	return err
 }
 
 // commonAncestor is the directory whose cgroup.procs guards moves on v2: above
 // where muontrap is and where the program is to go.
-func (g *Group) commonAncestor() string {
-	d := g.dirs[0]
+func (d *dir) commonAncestor() string {
 	own := strings.Split(d.pathOf("self"), "/")
 	there := strings.Split(d.inside, "/")
 	n := 0

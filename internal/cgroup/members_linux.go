@@ -33,12 +33,23 @@ func (g *Group) Empty() bool {
 	return !slices.ContainsFunc(g.dirs, func(d *dir) bool { return d.populated(d.fd) })
 }
 
+// populated counts what can't be asked as yes, unless it is because the directory
+// is no more.
 func (d *dir) populated(fd int) bool {
-	if !d.v2 {
-		return len(members(fd)) > 0
+	var text string
+	var err error
+	if d.v2 {
+		text, err = d.readEvents(fd)
+	} else {
+		text, err = readAt(fd, "cgroup.procs")
 	}
-	events, err := d.readEvents(fd)
-	return err == nil && strings.Contains(events, "populated 1")
+	switch {
+	case err != nil:
+		return err != unix.ENODEV && err != unix.ENOENT
+	case d.v2:
+		return strings.Contains(text, "populated 1")
+	}
+	return text != "" || len(members(fd)) > 0
 }
 
 func (d *dir) readEvents(fd int) (string, error) {

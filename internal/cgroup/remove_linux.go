@@ -16,21 +16,29 @@ import (
 const removeTime = 2 * time.Second
 
 // Remove takes away the group's directories, with all that the program made
-// below them, and what muontrap made above them and nobody uses. Directories
-// without muontrap's mark stay.
+// below them, and what muontrap made above them and nobody uses. Directories that
+// were there before stay.
 func (g *Group) Remove() error {
 	var errs []error
 	for _, d := range g.dirs {
-		if d.fd < 0 || owner(d.fd) == "" {
-			continue
-		}
-		if err := remove(d.fd, d.path); err != nil {
-			errs = append(errs, fmt.Errorf("cannot remove %s: %w", d.path, err))
-			continue
-		}
-		d.removeFrom(path.Dir(d.path))
+		errs = append(errs, d.remove())
 	}
 	return errors.Join(errs...)
+}
+
+func (d *dir) remove() error {
+	switch {
+	case d.fd < 0:
+		return nil
+	case !d.made && madeMark.get(d.fd) == "":
+		usedMark.remove(d.fd)
+		return nil
+	}
+	if err := remove(d.fd, d.path); err != nil {
+		return fmt.Errorf("cannot remove %s: %w", d.path, err)
+	}
+	d.removeFrom(path.Dir(d.path))
+	return nil
 }
 
 // remove removes the directory at fd and path, and all below.
@@ -65,7 +73,7 @@ func (d *dir) removeFrom(at string) {
 		if err != nil {
 			return
 		}
-		free := owner(fd) != "" && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+		free := madeMark.get(fd) != "" && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
 		if free {
 			err = unix.Rmdir(at)
 		}

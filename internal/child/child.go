@@ -31,7 +31,8 @@ type Spec struct {
 	Files   [3]int   // become descriptors 0, 1 and 2
 	As      *syscall.Credential
 
-	// Orphans come to this process (see Adopt), and Exited is to wait for them too.
+	// Orphans may come to this process (see Adopt, or as PID 1), and Exited is to
+	// wait for them too.
 	Orphans bool
 
 	// DeathSignal is what the program gets when muontrap dies first, where the
@@ -89,7 +90,11 @@ func Start(s *Spec) (*Process, error) {
 		if err == nil {
 			return newProcess(s, pid), nil
 		}
-		if setup := setupFails(s); setup != nil {
+		setup := err
+		if err != syscall.EAGAIN && err != syscall.ENOMEM {
+			setup = setupFails(s)
+		}
+		if setup != nil {
 			if s.Born > 0 {
 				return startStaged(s) // it gets in another way, or can tell what is wrong
 			}
@@ -233,9 +238,9 @@ func (p *Process) wait(pid, options int) bool {
 		return true
 	case err != nil && !p.exited: // ECHILD: somebody else took it, its status is lost
 		p.exited, p.status = true, 1
-	case got == p.pid && ws.Signaled():
+	case got == p.pid && !p.exited && ws.Signaled():
 		p.exited, p.killed, p.status = true, true, 128+int(ws.Signal())
-	case got == p.pid:
+	case got == p.pid && !p.exited:
 		p.exited, p.status = true, ws.ExitStatus()
 	}
 	return got > 0

@@ -6,6 +6,7 @@ package child
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,10 @@ import (
 
 // stageName is argv[0] of the stage.
 const stageName = "muontrap-stage"
+
+// stageEnv comes before the program's environment: with one processor to run on
+// and nothing to preempt, the runtime starts few threads.
+var stageEnv = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 
 // Descriptors of the stage: 0, 1 and 2 are the program's already.
 const (
@@ -89,9 +94,8 @@ func startStaged(s *Spec) (*Process, error) {
 func forkStage(s *Spec, report int, join []int, born int) (pid int, err error) {
 	args := []string{stageName, strconv.Itoa(os.Getpid()), strconv.Itoa(len(join)), encode(s.As),
 		s.Program, strconv.Itoa(len(s.Args))}
-	args = append(append(args, s.Args...), s.Env...)
-	// With one processor to run on, the runtime starts few threads.
-	env := []string{"GOMAXPROCS=1"}
+	args = append(args, s.Args...)
+	env := append(slices.Clone(stageEnv), s.Env...)
 	files := append([]int{s.Files[0], s.Files[1], s.Files[2], report}, join...)
 	return forkExec("/proc/self/exe", args, env, files, &syscall.SysProcAttr{UseCgroupFD: born > 0, CgroupFD: born})
 }
@@ -198,10 +202,14 @@ func prepare(args []string) (*stage, error) {
 	program := args[4]
 	n, err4 := strconv.Atoi(args[5])
 	rest := args[6:]
-	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || n < 1 || n > len(rest) {
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || n < 1 || n != len(rest) {
 		return nil, strconv.ErrSyntax
 	}
-	argv, env := rest[:n], rest[n:]
+	argv := rest[:n]
+	env, err := programEnv()
+	if err != nil {
+		return nil, err
+	}
 	st := &stage{parent: uintptr(parent), as: as}
 	if as != nil {
 		st.groups = append(as.Groups, 0)[:len(as.Groups)] // never nil: it has an address
@@ -217,7 +225,6 @@ func prepare(args []string) (*stage, error) {
 		}
 		st.procs = append(st.procs, uintptr(fd))
 	}
-	var err error
 	for _, path := range candidates(program, env) {
 		if missing(path) {
 			continue
@@ -244,6 +251,17 @@ func prepare(args []string) (*stage, error) {
 	// was, and restores it first, even when there is nothing to run.
 	_ = syscall.Exec("", []string{""}, nil)
 	return st, nil
+}
+
+// programEnv is the environment as the kernel keeps it: the standard library
+// would drop what is there twice.
+func programEnv() ([]string, error) {
+	text, err := readFile("/proc/self/environ")
+	if err != nil {
+		return nil, err
+	}
+	env := strings.Split(strings.TrimSuffix(string(text), "\x00"), "\x00")
+	return env[len(stageEnv):], nil
 }
 
 var (

@@ -25,7 +25,7 @@ const (
 type Streams struct {
 	Files  [3]int // for Spec.Files
 	Source int    // what the program writes can be read here, without blocking; -1: nothing is captured
-	stdin  int    // nothing is ever written here
+	stdin  int    // nothing is ever written here; 0: closed
 	theirs []int  // opened for the program alone
 }
 
@@ -75,8 +75,8 @@ func (s *Streams) Started() {
 
 // EndStdin lets the program read the end of its stdin.
 func (s *Streams) EndStdin() {
-	if s.stdin >= 0 {
+	if s.stdin > 0 {
 		unix.Close(s.stdin)
-		s.stdin = -1
+		s.stdin = 0
 	}
 }

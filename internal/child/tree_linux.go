@@ -59,8 +59,8 @@ func (t *Tree) EventsFD() int { return -1 }
 // Thaw has nothing to do: SIGCONT comes with Terminate.
 func (t *Tree) Thaw() {}
 
-// Empty tells whether no descendant is left that was not waited for. Where the
-// kernel knows the answer, it needs no /proc, nor a descriptor.
+// Empty tells whether no descendant is left that was not waited for. To a
+// subreaper the kernel can say so; that takes neither /proc nor a descriptor.
 func (t *Tree) Empty() bool {
 	if len(t.foreign) > 0 {
 		return len(t.children()(os.Getpid())) == 0
