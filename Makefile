@@ -54,7 +54,7 @@ bench: build
 # Grows and ends 1,000 hostile process trees, and looks for what is left (MUONTRAP_CHAOS_SEED=N: tree N again).
 .PHONY: chaos
 chaos:
-	cd integration && MUONTRAP_CHAOS_TREES=$${MUONTRAP_CHAOS_TREES-$${MUONTRAP_CHAOS_SEED:-1000}} go test -count=1 -timeout=1h -run='^TestChaos' .
+	cd integration && $(if $(MUONTRAP_CHAOS_SEED)$(MUONTRAP_CHAOS_TREES),,MUONTRAP_CHAOS_TREES=1000) go test -count=1 -timeout=1h -run='^TestChaos' .
 
 # Runs the cgroup tests on kernels and layouts that this machine does not have.
 .PHONY: vm-test

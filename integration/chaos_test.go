@@ -139,16 +139,19 @@ func chaosContainments() []chaosContainment {
 		chaosContainment{name: "group guard", group: true, guarded: true, all: true, options: []string{"--guard", "-c", "memory"}})
 }
 
-// chaosCanLimit tells whether this process may make cgroups.
+// chaosCanLimit tells whether this process may make cgroups that limit memory.
 func chaosCanLimit() bool {
 	probe := fmt.Sprintf("mt_chaos_%d_probe", os.Getpid())
-	return slices.ContainsFunc(hierarchyRoots(), func(mount string) bool {
-		dir := filepath.Join(mount, probe)
-		if os.Mkdir(dir, 0o755) != nil {
+	return slices.ContainsFunc(hierarchyRoots(), func(root string) bool {
+		controllers, _ := os.ReadFile(root + "/cgroup.controllers")
+		_, err := os.Stat(root + "/memory.limit_in_bytes")
+		if err != nil && !slices.Contains(strings.Fields(string(controllers)), "memory") {
 			return false
 		}
-		defer os.Remove(dir)
-		return len(chaosGlob(dir+"/memory.*")) > 0
+		dir := filepath.Join(root, probe)
+		err = os.Mkdir(dir, 0o755)
+		_ = os.Remove(dir)
+		return err == nil
 	})
 }
 
@@ -481,13 +484,17 @@ func (r *chaosRun) wantEnd() {
 	if r.deaf {
 		limit += 2 * r.delay // it is given this time to take output, and to acknowledge it
 	}
-	// Counted in pauses: on a machine that is late with these, muontrap is late too.
+	// Time is counted in pauses, each tenth with a start of true(1): where these
+	// take longer, muontrap may do so too.
 	within := func(holds func() bool) bool {
-		for range limit / chaosPause {
+		for i := range limit / chaosPause {
 			if holds() {
 				return true
 			}
 			time.Sleep(chaosPause)
+			if i%10 == 9 {
+				_ = exec.Command("true").Run()
+			}
 		}
 		return false
 	}
@@ -589,17 +596,46 @@ func removeCgroups(dir string) {
 	_ = os.Remove(dir)
 }
 
-// The signal comes while the second muontrap is only starting.
+// youngWorker waits until the guard has just started a second muontrap.
+func (h *host) youngWorker() int {
+	h.t.Helper()
+	for end := time.Now().Add(soon); time.Now().Before(end); { // no pause: a moment later it is old
+		if kids := children(h.cmd.Process.Pid); len(kids) > 0 {
+			return kids[0]
+		}
+	}
+	h.t.Fatal("there is no second muontrap")
+	return 0
+}
+
 func TestEarlySignalToTheGuardStopsEverything(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT} {
 		for range 10 {
 			h := start(t, "--guard", "--kill-mode=all", "--", "sh", "-c", "sleep 1000 & sleep 1000")
-			for end := time.Now().Add(soon); len(children(h.cmd.Process.Pid)) == 0 && time.Now().Before(end); {
-			}
+			h.youngWorker()
 			h.kill(sig)
 			h.wantStatus(128 + int(sig))
 			if left := tagged(h.tag); len(left) > 0 {
 				t.Errorf("left behind: %v", left)
+			}
+		}
+	}
+}
+
+func TestWorkerKilledWhileItMakesACgroupLeavesNone(t *testing.T) {
+	for i := range 200 {
+		group := fmt.Sprintf("mt_chaos_%d_%d", os.Getpid(), chaosGroups.Add(1))
+		h := start(t, "--guard", "-c", "memory", "-g", group, "sleep", "1000")
+		worker := h.youngWorker()
+		time.Sleep(time.Duration(i) * 30 * time.Microsecond)
+		if err := syscall.Kill(worker, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+		h.wantStatus(128 + 9)
+		for _, root := range hierarchyRoots() {
+			for _, dir := range chaosGlob(root + "/" + group) {
+				t.Errorf("left behind: %s", dir)
+				removeCgroups(dir)
 			}
 		}
 	}

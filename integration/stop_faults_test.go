@@ -46,7 +46,6 @@ var (
 		{"kill finds nobody", always(unix.SYS_KILL), []syscall.Errno{unix.EPERM, unix.EINTR, unix.ENOMEM, unix.EMFILE, unix.ENOSYS}},
 		{"pidfd_send_signal", always(unix.SYS_PIDFD_SEND_SIGNAL), []syscall.Errno{unix.ESRCH}}, // believed
 		{"pidfd_open", always(unix.SYS_PIDFD_OPEN), nil},
-		{"file status flags", when(unix.SYS_FCNTL, 1, ^uint32(0), unix.F_GETFL), nil},
 		{"pipe size", when(unix.SYS_FCNTL, 1, ^uint32(0), unix.F_GETPIPE_SZ), nil},
 		{"ioctl", always(unix.SYS_IOCTL), nil},
 		{"reading stdin", when(unix.SYS_READ, 0, ^uint32(0), 0), []syscall.Errno{unix.EINTR}},
@@ -72,7 +71,7 @@ func stopFaulty(t *testing.T, options []string, faults ...stopFault) []faulty {
 				continue
 			}
 			for _, kind := range []string{"heeding", "stubborn"} {
-				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@family", kind)
+				args := append(append([]string{"-k200", "--capture-output"}, options...), "--", self, "@kin", kind)
 				h := startWith(t, throughFaults(f.make(err)), args...)
 				h.killLeftovers()
 				all = append(all, faulty{h, f.name + ", " + unix.ErrnoName(err) + ", " + kind, err})
@@ -185,7 +184,7 @@ func TestGuardWithoutPollDoesNotSpin(t *testing.T) {
 	for _, err := range []syscall.Errno{unix.EINVAL, unix.ENOMEM, unix.EINTR} {
 		t.Run(unix.ErrnoName(err), func(t *testing.T) {
 			// Only the guard waits for one descriptor.
-			h := startWith(t, throughFaults(failingIf(unix.SYS_PPOLL, 1, ^uint32(0), 1, err)), "--guard", "--capture-output", "--", self, "@family")
+			h := startWith(t, throughFaults(failingIf(unix.SYS_PPOLL, 1, ^uint32(0), 1, err)), "--guard", "--capture-output", "--", self, "@kin")
 			h.awaitReady(4)
 			h.wantIdle()
 			h.closeStdin()
@@ -207,7 +206,6 @@ func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
 		{"getdents64 ENOMEM", failing(unix.SYS_GETDENTS64, unix.ENOMEM), ""},
 		{"pidfd_open EPERM", failing(unix.SYS_PIDFD_OPEN, unix.EPERM), ""},
 		{"pidfd_open EMFILE", failing(unix.SYS_PIDFD_OPEN, unix.EMFILE), ""},
-		{"pidfd_send_signal ENOSYS", failing(unix.SYS_PIDFD_SEND_SIGNAL, unix.ENOSYS), ""},
 		{"cgroup.kill EPERM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.EPERM), ""},
 		{"cgroup.kill ENOMEM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.ENOMEM), ""},
 		{"kill EPERM", failing(unix.SYS_KILL, unix.EPERM), "cannot send SIGTERM to process"},
@@ -217,7 +215,7 @@ func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
 		for _, kind := range []string{"heeding", "stubborn"} {
 			t.Run(c.name+" "+kind, func(t *testing.T) {
 				group := testGroup(t)
-				h := startWith(t, throughFaults(c.fault), "--group", group, "-k200", "--capture-output", "--", self, "@family", kind)
+				h := startWith(t, throughFaults(c.fault), "--group", group, "-k200", "--capture-output", "--", self, "@kin", kind)
 				h.killLeftovers()
 				if got := string(h.read(len("ready\n"))); got != "ready\n" {
 					t.Fatalf("got %q", got)

@@ -31,8 +31,10 @@ type Tree struct {
 // as long as every link lives.
 func Adopt() (*Tree, error) {
 	t := &Tree{foreign: map[int]bool{}}
-	for _, pid := range t.children()(os.Getpid()) {
-		t.foreign[pid] = true
+	if !childless() { // a walk through /proc costs several times the rest of the start
+		for _, pid := range t.children()(os.Getpid()) {
+			t.foreign[pid] = true
+		}
 	}
 	if len(t.foreign) > 0 {
 		return t, nil
@@ -65,12 +67,20 @@ func (t *Tree) Empty() bool {
 	if len(t.foreign) > 0 {
 		return len(t.children()(os.Getpid())) == 0
 	}
+	return childless()
+}
+
+// childless asks wait(2), without waiting.
+func childless() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }
 
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
-func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
+func (t *Tree) Terminate() error {
+	all := t.Members()
+	return t.send(all, all, unix.SIGTERM, unix.SIGCONT)
+}
 
 // stopRounds bounds the chase after a tree that forks.
 const stopRounds = 50
@@ -82,7 +92,8 @@ func (t *Tree) Kill() error {
 	stopped := map[int]bool{}
 	for range stopRounds {
 		var news []int
-		for _, pid := range t.Members() {
+		all := t.Members()
+		for _, pid := range all {
 			if !stopped[pid] {
 				stopped[pid] = true
 				news = append(news, pid)
@@ -91,16 +102,18 @@ func (t *Tree) Kill() error {
 		if len(news) == 0 {
 			break
 		}
-		_ = t.send(news, unix.SIGSTOP) // SIGKILL will tell
+		_ = t.send(all, news, unix.SIGSTOP) // SIGKILL will tell
 	}
-	return t.send(t.Members(), unix.SIGKILL)
+	all := t.Members()
+	return t.send(all, all, unix.SIGKILL)
 }
 
-// send signals members of the tree, each through a pidfd, and only while what
-// the pidfd stands for is in the tree: a pid from a list may be another's by now.
-func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
+// send signals some of all members of the tree, each through a pidfd, and only
+// while what the pidfd stands for is in the tree: a pid from a list may be
+// another's by now.
+func (t *Tree) send(all, pids []int, sigs ...syscall.Signal) error {
 	parents := map[int]bool{os.Getpid(): true}
-	for _, pid := range pids {
+	for _, pid := range all {
 		parents[pid] = true
 	}
 	var first error
