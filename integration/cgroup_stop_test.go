@@ -195,7 +195,7 @@ var stopCases = []cgroupCase{
 	}},
 	{"a crowd ends soon", nil, func(t *testing.T, k *kernel) {
 		for _, option := range []string{"", "ignore"} {
-			n, within := crowd(t)
+			n := crowd(t)
 			h := start(t, inGroup(newGroup(), []string{"-k", "500"}, self, "@crowd", fmt.Sprint(n), option)...)
 			if got := h.line(); got != "all" {
 				t.Fatalf("got %q", got)
@@ -205,7 +205,7 @@ var stopCases = []cgroupCase{
 			h.wantStatus(128 + 15)
 			took := time.Since(begun)
 			t.Logf("%d members %s: %v", n, option, took)
-			if took > within {
+			if took > 20*time.Second { // on a busy machine, or one emulated by software
 				t.Errorf("%d members %s took %v", n, option, took)
 			}
 		}
@@ -282,16 +282,15 @@ func tryFreeze(dir string) bool {
 	return strings.Contains(string(b), frozen)
 }
 
-// crowd is how many processes are many on this machine, and how soon they have
-// to be gone. Small ones are emulated by software.
-func crowd(t *testing.T) (n int, within time.Duration) {
+// crowd is how many processes are many on this machine.
+func crowd(t *testing.T) int {
 	t.Helper()
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		t.Fatal(err)
 	}
 	if uint64(info.Totalram)*uint64(info.Unit) > 8<<30 {
-		return 10000, 5 * time.Second
+		return 10000
 	}
-	return 1000, 20 * time.Second
+	return 1000
 }
