@@ -71,11 +71,13 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "muontrap-bench-")
+	dir, err := filepath.Abs("dist/bench")
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
 	b := &bench{muontrap: muontrap, dir: dir}
 	if err := b.compile("noop", "tree", "stream", "relay"); err != nil {
 		return err

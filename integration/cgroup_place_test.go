@@ -189,7 +189,7 @@ var wayCases = map[string]func(*testing.T, way){
 		// Inherited ones arrive, wherever they are, and none of muontrap's own.
 		r, _ := pipe(t)
 		inherit := func(c *exec.Cmd) {
-			c.ExtraFiles = []*os.File{3 - 3: r, 4 - 3: r, 5 - 3: r, 9 - 3: r}
+			c.ExtraFiles = []*os.File{r, r, r, 6: r} // 3, 4, 5 and 9
 		}
 		plain := startWith(t, inherit, "--", "sleep", "1000").program()
 		program := w.start(t, inherit, nil, "sleep", "1000").program()

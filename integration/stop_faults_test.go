@@ -146,7 +146,7 @@ func TestUnreadableProcIsSaidAndEndsTheStop(t *testing.T) {
 	t.Parallel()
 	for _, f := range stopFaulty(t, nil, faultOpendir, faultOpen, faultReaddir) {
 		f.wantLeft(2)
-		f.wantMessages(1, "/proc does not tell")
+		f.wantMessages(2, "/proc does not tell")
 	}
 }
 

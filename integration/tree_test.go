@@ -192,7 +192,7 @@ func TestForkStormIsKilled(t *testing.T) {
 		"three that do":                        shell(`"$1" @breeder & (setsid "$1" @breeder &) ; exec "$1" @breeder`, self),
 		"a process that flees from pid to pid": {self, "@comets", "1"},
 		"two that do":                          {self, "@comets", "2"},
-		"ten that do":                          {self, "@comets", "10"},
+		"thirty that do":                       {self, "@comets", "30"},
 	} {
 		for _, delay := range []string{"-k0", "-k200"} {
 			t.Run(name+" "+delay, func(t *testing.T) {

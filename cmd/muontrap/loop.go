@@ -69,9 +69,9 @@ type supervisor struct {
 	relay   *child.Relay // nil: nothing is captured, or its source has ended
 	window  protocol.Window
 
-	as         *syscall.Credential // nil: muontrap's own
-	group      *cgroup.Group       // of no directory if none was asked for
-	contained  containment
+	as        *syscall.Credential // nil: muontrap's own
+	group     *cgroup.Group       // of no directory if none was asked for
+	contained containment
 
 	phase    phase
 	status   int       // to exit with, once known

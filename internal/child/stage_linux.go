@@ -4,6 +4,7 @@
 package child
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -30,12 +31,6 @@ const stageName = "muontrap-stage"
 // stageEnv comes before the program's environment: with one processor to run on
 // and nothing to preempt, the runtime starts few threads.
 var stageEnv = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
-
-// Descriptors of the stage: 0, 1 and 2 are the program's already.
-const (
-	stageReport = 3 // a report of failure goes here; closed by success
-	stageJoin   = 4 // the first of the cgroup directories
-)
 
 // What the stage was doing when it failed.
 const (
@@ -92,12 +87,25 @@ func startStaged(s *Spec) (*Process, error) {
 }
 
 func forkStage(s *Spec, report int, join []int, born int) (pid int, err error) {
-	args := []string{stageName, strconv.Itoa(os.Getpid()), strconv.Itoa(len(join)), encode(s.As),
-		s.Program, strconv.Itoa(len(s.Args))}
+	// The report's pipe and the directories stay where they are, so that they do
+	// not take the place of what the program inherits.
+	ours := append([]int{report}, join...)
+	defer handDown(ours)()
+	args := []string{stageName, strconv.Itoa(os.Getpid()), strings.Trim(fmt.Sprint(ours), "[]"), encode(s.As), s.Program}
 	args = append(args, s.Args...)
 	env := append(slices.Clone(stageEnv), s.Env...)
-	files := append([]int{s.Files[0], s.Files[1], s.Files[2], report}, join...)
-	return forkExec("/proc/self/exe", args, env, files, &syscall.SysProcAttr{UseCgroupFD: born > 0, CgroupFD: born})
+	return forkExec("/proc/self/exe", args, env, s.Files[:], &syscall.SysProcAttr{UseCgroupFD: born > 0, CgroupFD: born})
+}
+
+// handDown lets the next process have these descriptors, and none after undo.
+func handDown(fds []int) (undo func()) {
+	set := func(flags int) {
+		for _, fd := range fds {
+			_, _ = unix.FcntlInt(uintptr(fd), unix.F_SETFD, flags)
+		}
+	}
+	set(0)
+	return func() { set(unix.FD_CLOEXEC) }
 }
 
 func readReport(fd int) (rep report, ok bool) {
@@ -181,6 +189,7 @@ func Stage(args []string) bool {
 // stage is all that the last steps need, as the kernel wants it.
 type stage struct {
 	parent  uintptr
+	report  uintptr   // a report of failure goes here; closed by success
 	procs   []uintptr // cgroup.procs, open
 	as      *syscall.Credential
 	groups  []uint32
@@ -197,26 +206,20 @@ func prepare(args []string) (*stage, error) {
 		return nil, strconv.ErrSyntax
 	}
 	parent, err1 := strconv.Atoi(args[1])
-	joins, err2 := strconv.Atoi(args[2])
+	fds, err2 := numbers(args[2])
 	as, err3 := decode(args[3])
-	program := args[4]
-	n, err4 := strconv.Atoi(args[5])
-	rest := args[6:]
-	if err1 != nil || err2 != nil || err3 != nil || err4 != nil || n < 1 || n != len(rest) {
-		return nil, strconv.ErrSyntax
-	}
-	argv := rest[:n]
-	env, err := programEnv()
-	if err != nil {
+	program, argv := args[4], args[5:]
+	env, err4 := programEnv()
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
 	}
-	st := &stage{parent: uintptr(parent), as: as}
+	report, join := fds[0], fds[1:]
+	unix.CloseOnExec(report)
+	st := &stage{parent: uintptr(parent), report: uintptr(report), as: as}
 	if as != nil {
 		st.groups = append(as.Groups, 0)[:len(as.Groups)] // never nil: it has an address
 	}
-	unix.CloseOnExec(stageReport)
-	for i := range joins {
-		dir := stageJoin + i
+	for i, dir := range join {
 		fd, err := unix.Openat(dir, "cgroup.procs", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 		unix.Close(dir)
 		if err != nil {
@@ -225,6 +228,7 @@ func prepare(args []string) (*stage, error) {
 		}
 		st.procs = append(st.procs, uintptr(fd))
 	}
+	var err error
 	for _, path := range candidates(program, env) {
 		if missing(path) {
 			continue
@@ -251,6 +255,22 @@ func prepare(args []string) (*stage, error) {
 	// was, and restores it first, even when there is nothing to run.
 	_ = syscall.Exec("", []string{""}, nil)
 	return st, nil
+}
+
+// numbers reads descriptors, one at least.
+func numbers(text string) ([]int, error) {
+	fields := strings.Fields(text)
+	if len(fields) == 0 {
+		return nil, strconv.ErrSyntax
+	}
+	fds := make([]int, len(fields))
+	for i, f := range fields {
+		var err error
+		if fds[i], err = strconv.Atoi(f); err != nil {
+			return nil, err
+		}
+	}
+	return fds, nil
 }
 
 // programEnv is the environment as the kernel keeps it: the standard library
@@ -329,6 +349,6 @@ func (st *stage) exec(path *byte, argv []*byte) syscall.Errno {
 // fail reports and ends the stage.
 func (st *stage) fail(doing uint16, e syscall.Errno) {
 	st.rep.doing, st.rep.errno = doing, uint32(e)
-	syscall.RawSyscall(unix.SYS_WRITE, stageReport, uintptr(unsafe.Pointer(&st.rep)), uintptr(reportSize))
+	syscall.RawSyscall(unix.SYS_WRITE, st.report, uintptr(unsafe.Pointer(&st.rep)), uintptr(reportSize))
 	syscall.RawSyscall(unix.SYS_EXIT_GROUP, 1, 0, 0)
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -47,9 +48,22 @@ func Adopt() (*Tree, error) {
 
 // Members lists the descendants, parents before children.
 func (t *Tree) Members() []int {
+	return t.walk(func(map[int]bool, int) {})
+}
+
+// walkTime bounds a walk: there may be processes that fork faster than it goes.
+const walkTime = 2 * time.Second
+
+// walk visits each descendant before it looks for that one's children, and lists
+// all. A visitor is told who is in the tree so far, this process included.
+func (t *Tree) walk(visit func(seen map[int]bool, pid int)) []int {
+	end := time.Now().Add(walkTime)
 	kids := t.children()
+	seen := map[int]bool{os.Getpid(): true}
 	pids := kids(os.Getpid())
-	for i := 0; i < len(pids); i++ {
+	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
+		visit(seen, pids[i])
+		seen[pids[i]] = true
 		pids = append(pids, kids(pids[i])...)
 	}
 	return pids
@@ -77,43 +91,37 @@ func childless() bool {
 
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
-func (t *Tree) Terminate() error {
-	all := t.Members()
-	return t.send(all, all, unix.SIGTERM, unix.SIGCONT)
-}
+func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
 
 // stopRounds bounds the chase after a tree that forks.
 const stopRounds = 50
 
 // Kill sends SIGKILL to every descendant. First it stops them all, again and
 // again until no new ones turn up: the list of a stopped process's children is
-// complete, and stays so (proc_tid_children(5)).
+// complete, and stays so (proc_tid_children(5)). One that forks and exits all the
+// time is caught because each gets its SIGSTOP before its children are looked for.
 func (t *Tree) Kill() error {
 	stopped := map[int]bool{}
 	for range stopRounds {
-		var news []int
-		all := t.Members()
-		for _, pid := range all {
+		before := len(stopped)
+		t.walk(func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
-				news = append(news, pid)
+				_ = signalChildOf(seen, pid, []syscall.Signal{unix.SIGSTOP}) // SIGKILL will tell
 			}
-		}
-		if len(news) == 0 {
+		})
+		if len(stopped) == before {
 			break
 		}
-		_ = t.send(all, news, unix.SIGSTOP) // SIGKILL will tell
 	}
-	all := t.Members()
-	return t.send(all, all, unix.SIGKILL)
+	return t.send(t.Members(), unix.SIGKILL)
 }
 
-// send signals some of all members of the tree, each through a pidfd, and only
-// while what the pidfd stands for is in the tree: a pid from a list may be
-// another's by now.
-func (t *Tree) send(all, pids []int, sigs ...syscall.Signal) error {
+// send signals members of the tree, each through a pidfd, and only while what
+// the pidfd stands for is in the tree: a pid from a list may be another's by now.
+func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
 	parents := map[int]bool{os.Getpid(): true}
-	for _, pid := range all {
+	for _, pid := range pids {
 		parents[pid] = true
 	}
 	var first error
