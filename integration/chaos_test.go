@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/muontrap/muontrap/internal/protocol"
+	"golang.org/x/sys/unix"
 )
 
 // Hostile trees of processes, each from a seed, under every containment and
@@ -429,12 +430,25 @@ func (r *chaosRun) killMembers() {
 
 func (r *chaosRun) awaitExit() { r.want = r.exit }
 
-// kill kills a process of the tree, if it still lives.
+// kill kills a process of the tree, if it still lives and its pid is its own.
 func (r *chaosRun) kill(pid int) {
 	r.t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == nil {
+		defer unix.Close(fd)
+		if !hasTag(pid, r.h.tag) {
+			return
+		}
+		err = unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+	}
+	if err != nil && err != unix.ESRCH {
 		r.t.Fatal(err)
 	}
+}
+
+func hasTag(pid int, tag string) bool {
+	env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	return slices.Contains(strings.Split(string(env), "\x00"), tag)
 }
 
 // worker is the muontrap that runs the program.
@@ -507,7 +521,7 @@ func (r *chaosRun) wantEnd() {
 		r.t.Errorf("status %d, want %d", got, r.want)
 	}
 	if r.left {
-		if !within(func() bool { return r.killAll() == 0 }) {
+		if !within(r.killAll) {
 			r.t.Errorf("cannot kill what was left alone: %s", r.processes())
 		}
 	} else if len(tagged(r.h.tag)) > 0 {
@@ -548,12 +562,19 @@ func shellStatus(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-func (r *chaosRun) killAll() (left int) {
-	pids := tagged(r.h.tag)
-	for _, pid := range pids {
-		r.kill(pid)
+// killAll kills all that it sees, and tells whether that was none: many times,
+// for who flees can be overlooked.
+func (r *chaosRun) killAll() bool {
+	for range 5 {
+		pids := tagged(r.h.tag)
+		for _, pid := range pids {
+			r.kill(pid)
+		}
+		if len(pids) > 0 {
+			return false
+		}
 	}
-	return len(pids)
+	return true
 }
 
 // cgroups lists the tree's cgroup directories that exist.
