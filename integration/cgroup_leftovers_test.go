@@ -101,7 +101,7 @@ var leftoverCases = []cgroupCase{
 		g := newGroup()
 		dirs := k.foreign(t, g)
 		stranger := startIn(t, dirs)
-		start(t, inGroup(g, nil, "echo", "ran")...).wantRefused(g, "muontrap did not start", fmt.Sprintf("process %d, ", stranger))
+		start(t, inGroup(g, nil, "echo", "ran")...).wantRefused(g, "muontrap did not start", fmt.Sprintf("process %d (", stranger))
 		for _, dir := range dirs {
 			if got := pidsIn(dir); !slices.Equal(got, []int{stranger}) {
 				t.Errorf("%s has %v, want %d", dir, got, stranger)
@@ -112,7 +112,7 @@ var leftoverCases = []cgroupCase{
 		g := newGroup()
 		k.foreign(t, g)
 		stranger := startIn(t, k.foreign(t, g+"/below"))
-		start(t, inGroup(g, nil, "echo", "ran")...).wantRefused(g, fmt.Sprintf("process %d, ", stranger))
+		start(t, inGroup(g, nil, "echo", "ran")...).wantRefused(g, fmt.Sprintf("process %d (", stranger))
 		if !alive(stranger) {
 			t.Error("the stranger is gone")
 		}

@@ -29,6 +29,13 @@ import (
 // guardedName is argv[0] of the worker.
 const guardedName = "muontrap-guarded"
 
+// needsGuard tells whether there have to be two: because that was asked for, or
+// because this process was born with children, as when a shell with background jobs
+// execs it. It could not tell their orphans from its program's; a second one can.
+func (o *options) needsGuard() bool {
+	return o.guard || o.group == nil && o.killMode != killProcess && !child.Childless()
+}
+
 // guard runs args in a second muontrap and returns the status to exit with.
 func guard(opts *options, args []string, sigs *signals.Pipe) int {
 	tree, err := child.Adopt()

@@ -67,10 +67,10 @@ func run(args []string) int {
 	if opts.help {
 		return printUsage()
 	}
-	if opts.guard && args[0] != guardedName {
+	if opts.needsGuard() && args[0] != guardedName {
 		return guard(opts, args[1:], sigs)
 	}
-	if opts.guard {
+	if args[0] == guardedName {
 		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
 	}
 	s := &supervisor{opts: opts, signals: sigs}

@@ -32,7 +32,6 @@ type dir struct {
 	inside      string   // the same in the words of /proc/PID/cgroup
 	fd          int      // the directory
 	events      int      // v2: its cgroup.events
-	made        bool     // by this muontrap
 	controllers []string // those asked for; none in a companion
 }
 
@@ -152,8 +151,8 @@ func (g *Group) companion(hs []hierarchy) error {
 		if err == nil && !wanted {
 			err = g.mayEnter(hs[i].dir)
 		}
-		var held *heldError
-		if err == nil || wanted || errors.As(err, &held) {
+		var taken *occupied
+		if err == nil || errors.As(err, &taken) {
 			return err
 		}
 	}
@@ -258,7 +257,7 @@ func (d *dir) open(names []string) error {
 		}
 		usable, err := d.claim(fd, made)
 		if usable {
-			d.fd, d.made = fd, made
+			d.fd = fd
 			if d.v2 {
 				d.events, _ = openBeneath(fd, "cgroup.events", unix.O_RDONLY)
 			}
@@ -295,7 +294,7 @@ func (d *dir) walk(names []string) (fd int, made bool, err error) {
 
 // step opens the directory name in fd; if there is none, it makes and marks one.
 func (d *dir) step(fd int, name, path string) (next int, made bool, err error) {
-	err = unix.Mkdirat(fd, name, 0o755)
+	err = unix.Mkdirat(fd, name, unix.S_ISVTX|0o755)
 	made = err == nil
 	next, openErr := openBeneath(fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
 	switch {
@@ -305,7 +304,6 @@ func (d *dir) step(fd int, name, path string) (next int, made bool, err error) {
 		return -1, false, explainDir(openErr, "open", path)
 	case made:
 		d.inheritCpuset(fd, next)
-		madeMark.set(next)
 	}
 	return next, made, nil
 }
@@ -343,40 +341,42 @@ func (d *dir) inheritCpuset(parent, child int) {
 	}
 }
 
-// heldError means that a living muontrap has the group.
-type heldError struct{ path, by string }
+// occupied means that the group is somebody else's.
+type occupied struct{ path, by string }
 
-func (e *heldError) Error() string {
-	return fmt.Sprintf("%s: in use by a muontrap with pid %s: choose another --group, or stop that one", e.path, e.by)
+func (e *occupied) Error() string { return e.path + ": " + e.by + ": choose another --group" }
+
+func (d *dir) heldBy(pid string) error {
+	return &occupied{d.path, "in use by a muontrap with pid " + pid}
 }
 
 // claim locks the directory and makes sure that nobody lives there. It is
 // neither usable nor an error when the directory is no more: then a dead
 // muontrap's, with all its limits and charges, made room for a new one.
-func (d *dir) claim(fd int, made bool) (usable bool, err error) {
+func (d *dir) claim(fd int, isNew bool) (usable bool, err error) {
 	switch err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); {
 	case err == unix.EWOULDBLOCK:
-		return false, &heldError{d.path, owner(fd)}
+		return false, d.heldBy(owner(fd))
 	case err != nil:
 		return false, fmt.Errorf("%s: cannot lock it: %w", d.path, err)
 	case !same(fd, d.path):
 		return false, nil
-	case made:
+	case isNew:
+		mark(fd)
 		return true, nil
 	}
 	pids := members(fd)
 	switch {
 	case slices.Contains(pids, os.Getpid()):
-		return false, fmt.Errorf("%s: muontrap itself runs in this cgroup: choose another --group", d.path)
+		return false, &occupied{d.path, "muontrap itself runs in this cgroup"}
 	case owner(fd) == "" && len(pids) > 0:
-		return false, fmt.Errorf("%s: muontrap did not start what runs there (%s): choose another --group",
-			d.path, describe(pids[0]))
+		return false, &occupied{d.path, "muontrap did not start what runs there (" + describe(pids[0]) + ")"}
 	case owner(fd) == "":
-		usedMark.set(fd)
+		mark(fd)
 		return true, nil
 	}
 	if by := heldBelow(fd); by != "" {
-		return false, &heldError{d.path, by}
+		return false, d.heldBy(by)
 	}
 	for end := time.Now().Add(claimTime); d.populated(fd); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -384,10 +384,10 @@ func (d *dir) claim(fd int, made bool) (usable bool, err error) {
 		}
 		_ = d.kill(fd) // the deadline tells
 	}
-	if madeMark.get(fd) != "" && remove(fd, d.path) == nil {
+	if made(fd) && remove(fd, d.path) == nil {
 		return false, nil
 	}
-	usedMark.set(fd)
+	mark(fd)
 	return true, nil
 }
 
@@ -404,47 +404,45 @@ func heldBelow(fd int) (by string) {
 // claimTime bounds the wait for what a dead muontrap left to die.
 const claimTime = 5 * time.Second
 
-// A mark is muontrap's pid in an extended attribute of a directory: under the
-// first of these names, or under the second, which takes root, on kernels before
-// 5.7 that have no "user." ones here.
-type mark [2]string
+// Directories are made with the sticky bit, which means nothing there: so they are
+// muontrap's from the first moment. Who uses one, made or found, has its pid in an
+// extended attribute: under the first of these names, or under the second, which
+// takes root, on kernels before 5.7 that have no "user." ones here.
+var marks = [2]string{"user.muontrap", "trusted.muontrap"}
 
-var (
-	madeMark = mark{"user.muontrap", "trusted.muontrap"}           // muontrap made it
-	usedMark = mark{"user.muontrap.used", "trusted.muontrap.used"} // it was there, and muontrap uses it
-)
-
-func (m mark) set(fd int) {
-	for _, name := range m {
+func mark(fd int) {
+	for _, name := range marks {
 		if unix.Fsetxattr(fd, name, []byte(strconv.Itoa(os.Getpid())), 0) == nil {
 			return
 		}
 	}
 }
 
-func (m mark) get(fd int) string {
-	var pid [16]byte
-	for _, name := range m {
-		if n, err := unix.Fgetxattr(fd, name, pid[:]); err == nil {
-			return string(pid[:n])
-		}
-	}
-	return ""
-}
-
-func (m mark) remove(fd int) {
-	for _, name := range m {
+func unmark(fd int) {
+	for _, name := range marks {
 		_ = unix.Fremovexattr(fd, name)
 	}
+}
+
+// made tells whether muontrap made this directory.
+func made(fd int) bool {
+	var st unix.Stat_t
+	return unix.Fstat(fd, &st) == nil && st.Mode&unix.S_ISVTX != 0
 }
 
 // owner is the pid of the muontrap that uses this directory, or was the last to;
 // "" if none did.
 func owner(fd int) string {
-	if pid := usedMark.get(fd); pid != "" {
-		return pid
+	var pid [16]byte
+	for _, name := range marks {
+		if n, err := unix.Fgetxattr(fd, name, pid[:]); err == nil {
+			return string(pid[:n])
+		}
 	}
-	return madeMark.get(fd)
+	if made(fd) {
+		return "unknown"
+	}
+	return ""
 }
 
 // openBeneath opens name in the directory fd, and nothing that is elsewhere.

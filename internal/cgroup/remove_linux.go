@@ -30,8 +30,8 @@ func (d *dir) remove() error {
 	switch {
 	case d.fd < 0:
 		return nil
-	case !d.made && madeMark.get(d.fd) == "":
-		usedMark.remove(d.fd)
+	case !made(d.fd):
+		unmark(d.fd)
 		return nil
 	}
 	if err := remove(d.fd, d.path); err != nil {
@@ -73,7 +73,7 @@ func (d *dir) removeFrom(at string) {
 		if err != nil {
 			return
 		}
-		free := madeMark.get(fd) != "" && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+		free := made(fd) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
 		if free {
 			err = unix.Rmdir(at)
 		}

@@ -32,7 +32,7 @@ type Tree struct {
 // as long as every link lives.
 func Adopt() (*Tree, error) {
 	t := &Tree{foreign: map[int]bool{}}
-	if !childless() { // a walk through /proc costs several times the rest of the start
+	if !Childless() { // a walk through /proc costs several times the rest of the start
 		for _, pid := range t.children()(os.Getpid()) {
 			t.foreign[pid] = true
 		}
@@ -81,11 +81,12 @@ func (t *Tree) Empty() bool {
 	if len(t.foreign) > 0 {
 		return len(t.children()(os.Getpid())) == 0
 	}
-	return childless()
+	return Childless()
 }
 
-// childless asks wait(2), without waiting.
-func childless() bool {
+// Childless tells whether this process has no children. It asks wait(2), without
+// waiting.
+func Childless() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }
 
@@ -93,16 +94,13 @@ func childless() bool {
 // stopped. Its error names the first that can't be signalled.
 func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
 
-// stopRounds bounds the chase after a tree that forks.
-const stopRounds = 50
-
 // Kill sends SIGKILL to every descendant. First it stops them all, again and
 // again until no new ones turn up: the list of a stopped process's children is
 // complete, and stays so (proc_tid_children(5)). One that forks and exits all the
 // time is caught because each gets its SIGSTOP before its children are looked for.
 func (t *Tree) Kill() error {
 	stopped := map[int]bool{}
-	for range stopRounds {
+	for end := time.Now().Add(walkTime); time.Now().Before(end); {
 		before := len(stopped)
 		t.walk(func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
