@@ -10,10 +10,10 @@ export CGO_ENABLED := 0
 build:
 	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o $(BIN) ./cmd/muontrap
 
-# Runs all tests, the packages' with the race detector too. Uncached: go does not see what the tests build.
+# Runs all tests, the packages' with the race detector too, and 60 trees of the chaos suite. Uncached: go does not see what the tests build.
 .PHONY: test
 test: test-deps
-	go test -count=1 ./...
+	MUONTRAP_CHAOS_SEED=1 MUONTRAP_CHAOS_TREES=60 go test -count=1 ./...
 	CGO_ENABLED=1 go test -count=1 -race ./cmd/... ./internal/...
 
 # Checks format, licences, and the code for every system it is meant for.
