@@ -94,13 +94,18 @@ func Childless() bool {
 // stopped. Its error names the first that can't be signalled.
 func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
 
+// stopRounds bounds the chase after a tree that forks: SIGKILL for all that was
+// found, and another try, is the better way then.
+const stopRounds = 50
+
 // Kill sends SIGKILL to every descendant. First it stops them all, again and
 // again until no new ones turn up: the list of a stopped process's children is
 // complete, and stays so (proc_tid_children(5)). One that forks and exits all the
 // time is caught because each gets its SIGSTOP before its children are looked for.
 func (t *Tree) Kill() error {
 	stopped := map[int]bool{}
-	for end := time.Now().Add(walkTime); time.Now().Before(end); {
+	end := time.Now().Add(walkTime)
+	for round := 0; round < stopRounds && time.Now().Before(end); round++ {
 		before := len(stopped)
 		t.walk(func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
