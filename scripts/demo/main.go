@@ -82,8 +82,15 @@ func cleanUp(host *exec.Cmd, mark string) {
 	for end := time.Now().Add(time.Second); len(marked(mark)) > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
-	for _, p := range marked(mark) {
-		_ = syscall.Kill(p.pid, syscall.SIGKILL)
+	// What is killed takes a moment to go.
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		left := marked(mark)
+		if len(left) == 0 {
+			return
+		}
+		for _, p := range left {
+			_ = syscall.Kill(p.pid, syscall.SIGKILL)
+		}
 	}
 }
 
