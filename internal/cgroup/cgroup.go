@@ -17,10 +17,11 @@
 // makes its end sure, if it may: the unified one, which has an atomic kill and
 // events, else the v1 freezer.
 //
-// A directory that muontrap made carries a mark (an extended attribute), and
-// while its muontrap lives, a lock. Marked and not locked is what a killed
-// muontrap left: it is emptied and used again. A directory without the mark is
-// somebody else's: it is used if nothing lives there, and left in place.
+// A directory that muontrap made has the sticky bit, one that it uses holds its pid
+// in an extended attribute, and while that muontrap lives, a lock. Used and not
+// locked is what a killed muontrap left: it is emptied and used again. A directory
+// with neither is somebody else's: it is used if nothing lives there. What was not
+// made by muontrap is left in place.
 package cgroup
 
 // Controller is a controller and what to write to its files.
