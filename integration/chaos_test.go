@@ -604,6 +604,7 @@ func (r *chaosRun) explain() {
 	r.t.Logf("replay it with MUONTRAP_CHAOS_SEED=%d make chaos", r.seed)
 	r.t.Logf("%s; after %v, -k %v %s, deaf: %v, want status %d", r.chaosCombination, r.moment, r.delay, r.capture, r.deaf, r.want)
 	r.t.Logf("plan: %s", strings.Join(r.plan, " "))
+	r.t.Logf("messages: %.4096s", r.h.messages())
 	for _, dir := range r.cgroups() {
 		removeCgroups(dir)
 	}

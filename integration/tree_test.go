@@ -505,3 +505,23 @@ func TestTreeWithOddNamesIsStopped(t *testing.T) {
 		})
 	}
 }
+
+// Ctrl-C goes to muontrap and to its program at once. Which end is noticed first
+// is chance; what the program leaves behind is stopped either way.
+func TestSignalToTheProcessGroupStopsWhatTheProgramLeavesToo(t *testing.T) {
+	ownGroup := func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(sig.String(), func(t *testing.T) {
+			for range 50 {
+				h := startWith(t, ownGroup, "--capture-output", "-k0", "--", "sh", "-c",
+					"trap '' INT TERM HUP; sleep 1000 & trap - INT TERM HUP; echo ready; exec sleep 1000")
+				h.awaitReady(2)
+				if err := syscall.Kill(-h.cmd.Process.Pid, sig); err != nil {
+					t.Fatal(err)
+				}
+				h.wantStatus(128 + int(sig))
+				h.wantNothingLeft()
+			}
+		})
+	}
+}

@@ -29,8 +29,9 @@ import (
 //	fd 1 broken   stopping      (drop output) done soon     done        -
 //	deadline      -             SIGKILL       SIGKILL       done        done
 //
-// "All" is the program and what is in its cgroup; without one, clearing takes no
-// time. "Done soon" means as soon as all is gone. "Done" from draining means that
+// "All" is the program and what is in its cgroup; without one, clearing only takes
+// until muontrap knows whether the program ended alone, or with a signal that was
+// for both. "Done soon" means as soon as all is gone. "Done" from draining means that
 // output is lost: unless nothing was left after all, the status then tells of the
 // event and not of the program's success. A stop whose cause was that nobody
 // takes output any more ends without draining.
@@ -82,6 +83,7 @@ type supervisor struct {
 	discard  bool      // nobody can get output any more
 	forced   bool      // not the program's own end
 	gone     bool      // the program has ended
+	alone    bool      // clearing: no signal came together with that
 	cut      int       // clearing: the status of what made the host's patience end
 	owed     int       // draining: bytes in the pipe that may still be the program's
 	refused  bool      // a signal could not be sent, and that was said
@@ -130,8 +132,8 @@ func (s *supervisor) run() (status int) {
 func (s *supervisor) turn() {
 	s.wait()
 	s.reap()
-	s.checkContained()
 	s.takeSignals()
+	s.checkContained()
 	s.readAcks()
 	s.moveOutput()
 	s.checkDeadline()
@@ -212,16 +214,27 @@ func (s *supervisor) reap() {
 		s.phase, s.status = clearing, status
 		s.deadline = time.Now().Add(s.opts.delay)
 	}
-	if !s.clear() {
+	if !s.leaves() {
 		s.tell(s.contained.Terminate())
+	} else if !s.contained.Empty() {
+		s.signals.Flush()
+		s.deadline = time.Now().Add(flushTime)
 	}
 	s.checkContained()
 }
 
+// flushTime is how long a barrier may take through the signals: it is a matter of
+// microseconds, or of a very busy machine.
+const flushTime = time.Second
+
+// leaves tells whether what is left is none of muontrap's business.
+func (s *supervisor) leaves() bool {
+	return s.phase == clearing && s.cut == 0 && s.opts.group == nil && s.opts.killMode != killAll
+}
+
 // clear tells whether nothing is left that has to be stopped.
 func (s *supervisor) clear() bool {
-	leave := s.phase == clearing && s.opts.group == nil && s.opts.killMode != killAll
-	return leave || s.contained.Empty()
+	return s.leaves() && s.alone || s.contained.Empty()
 }
 
 // checkContained moves on when nothing is left to be stopped.
@@ -257,7 +270,11 @@ func (s *supervisor) takeSignals() {
 		return
 	}
 	for sig, ok := s.signals.Next(); ok; sig, ok = s.signals.Next() {
-		if sig != syscall.SIGCHLD { // that one only wakes reap
+		switch sig {
+		case unix.SIGCHLD: // only wakes reap
+		case signals.Barrier:
+			s.alone = true
+		default:
 			s.end(128 + int(sig))
 		}
 	}
@@ -405,6 +422,10 @@ func (s *supervisor) checkDeadline() {
 	}
 	switch s.phase {
 	case stopping, clearing:
+		if s.leaves() {
+			s.alone = true
+			return
+		}
 		s.escalate()
 	case draining:
 		if !s.forced {

@@ -22,7 +22,7 @@ func (s *supervisor) end(status int) {
 		s.stop(status)
 	case clearing:
 		if s.cut == 0 {
-			s.cut = status
+			s.endClearing(status)
 		}
 	case draining:
 		s.flush()
@@ -32,6 +32,17 @@ func (s *supervisor) end(status int) {
 		s.phase = done
 	case settling:
 		s.phase = done
+	}
+}
+
+// endClearing remembers what came while the program's end was looked into. That
+// was for what the program left behind, too: a Ctrl-C goes to all of them at once.
+func (s *supervisor) endClearing(status int) {
+	left := s.leaves()
+	s.cut = status
+	if left {
+		s.tell(s.contained.Terminate())
+		s.deadline = time.Now().Add(s.opts.delay)
 	}
 }
 

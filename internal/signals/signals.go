@@ -60,6 +60,17 @@ func (p *Pipe) Armed() { <-p.armed }
 // Watch subscribes to one more signal, at once.
 func (p *Pipe) Watch(s syscall.Signal) { signal.Notify(p.incoming, s) }
 
+// Barrier is a signal that nobody but Flush has a reason to send.
+const Barrier = unix.SIGWINCH
+
+// Flush sends a Barrier through the pipe: whatever was sent to this process
+// before, and is on its way through the runtime, arrives at Next before it does.
+func (p *Pipe) Flush() {
+	p.Watch(Barrier)
+	leaveHandlers()
+	_ = unix.Kill(os.Getpid(), Barrier)
+}
+
 // FD is readable while a signal waits for Next.
 func (p *Pipe) FD() int { return p.r }
 

@@ -28,3 +28,9 @@ func nonblockingPipe() (r, w int, err error) {
 	err = unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK)
 	return p[0], p[1], err
 }
+
+// leaveHandlers returns when no thread is still in a signal handler that it had
+// entered before: there a thread can't make the call that is asked of all.
+func leaveHandlers() {
+	_, _, _ = syscall.AllThreadsSyscall(unix.SYS_GETPID, 0, 0, 0)
+}
