@@ -206,6 +206,8 @@ func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
 		{"getdents64 ENOMEM", failing(unix.SYS_GETDENTS64, unix.ENOMEM), ""},
 		{"pidfd_open EPERM", failing(unix.SYS_PIDFD_OPEN, unix.EPERM), ""},
 		{"pidfd_open EMFILE", failing(unix.SYS_PIDFD_OPEN, unix.EMFILE), ""},
+		{"pidfd_send_signal ENOSYS", failing(unix.SYS_PIDFD_SEND_SIGNAL, unix.ENOSYS), ""},
+		{"pidfd_send_signal EPERM", failing(unix.SYS_PIDFD_SEND_SIGNAL, unix.EPERM), ""},
 		{"cgroup.kill EPERM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.EPERM), ""},
 		{"cgroup.kill ENOMEM", failingIf(unix.SYS_WRITE, 2, ^uint32(0), 1, unix.ENOMEM), ""},
 		{"kill EPERM", failing(unix.SYS_KILL, unix.EPERM), "cannot send SIGTERM to process"},
@@ -236,6 +238,41 @@ func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// The group is made step by step: whichever fails, those before are undone.
+func TestFaultInTheSetupOfACgroupLeavesNoDirectory(t *testing.T) {
+	for name, faults := range map[string][]fault{
+		"mkdirat ENOSPC": {failing(unix.SYS_MKDIRAT, unix.ENOSPC)},
+		"openat2 ENOMEM": {failing(unix.SYS_OPENAT2, unix.ENOMEM)},
+		"openat2 EMFILE": {failing(unix.SYS_OPENAT2, unix.EMFILE)},
+		"flock ENOSYS":   {failing(unix.SYS_FLOCK, unix.ENOSYS)},
+		"flock ENOLCK":   {failing(unix.SYS_FLOCK, unix.ENOLCK)},
+		"no process":     {noProcess(unix.EAGAIN), failing(unix.SYS_CLONE3, unix.EAGAIN)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			group := testGroup(t)
+			h := startWith(t, throughFaults(faults...), "--group", group, "-c", "pids", "--capture-output", "--", "echo", "started")
+			h.wantOutput("")
+			h.wantStatus(1)
+			h.wantOneMessage(faults[0].err.Error())
+			if dirs := groupDirs(group); len(dirs) > 0 {
+				t.Errorf("left: %q", dirs)
+			}
+		})
+	}
+}
+
+// The marks make it easier to tell whose a group is; it works without.
+func TestUnmarkedCgroupIsUsedAndRemoved(t *testing.T) {
+	group := testGroup(t)
+	h := startWith(t, throughFaults(failing(unix.SYS_FSETXATTR, unix.ENOTSUP)), "--group", group, "--capture-output", "--", "echo", "started")
+	h.wantOutput("started\n")
+	h.wantStatus(0)
+	h.wantNoMessages()
+	if dirs := groupDirs(group); len(dirs) > 0 {
+		t.Errorf("left: %q", dirs)
 	}
 }
 

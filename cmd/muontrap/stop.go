@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,7 +67,7 @@ func (s *supervisor) escalate() {
 	if now.After(s.giveUp) {
 		left := s.survivors()
 		for _, pid := range left {
-			complain("%s is still there %v after SIGKILL: left behind", child.Describe(pid), patience)
+			complain("%s is still there %v after SIGKILL: left behind", proc.Describe(pid), patience)
 		}
 		if len(left) == 0 {
 			complain("something is still there %v after SIGKILL, and can't be found: is /proc mounted?", patience)

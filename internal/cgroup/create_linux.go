@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -84,11 +85,11 @@ func (g *Group) create(hs []hierarchy, controllers []Controller) error {
 
 // hierarchies lists those that are mounted and can be reached.
 func hierarchies() ([]hierarchy, error) {
-	table, err := readFile("/proc/self/mountinfo")
+	table, err := proc.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
-	return slices.DeleteFunc(parseMountinfo(table), func(h hierarchy) bool {
+	return slices.DeleteFunc(parseMountinfo(string(table)), func(h hierarchy) bool {
 		var st unix.Statfs_t
 		if unix.Statfs(h.dir, &st) != nil {
 			return true
@@ -110,8 +111,8 @@ func find(hs []hierarchy, controller string) (hierarchy, error) {
 				continue
 			}
 			if v2 {
-				offered, _ := readFile(h.dir + "/cgroup.controllers")
-				h.controllers = strings.Fields(offered)
+				offered, _ := proc.ReadFile(h.dir + "/cgroup.controllers")
+				h.controllers = strings.Fields(string(offered))
 			}
 			if h.carries(controller) {
 				return h, nil
@@ -265,6 +266,9 @@ func (d *dir) open(names []string) error {
 		}
 		unix.Close(fd)
 		if err != nil {
+			if made {
+				d.removeFrom(d.path)
+			}
 			return err
 		}
 	}
@@ -297,6 +301,9 @@ func (d *dir) step(fd int, name, path string) (next int, made bool, err error) {
 	err = unix.Mkdirat(fd, name, unix.S_ISVTX|0o755)
 	made = err == nil
 	next, openErr := openBeneath(fd, name, unix.O_RDONLY|unix.O_DIRECTORY)
+	if made && openErr != nil {
+		_ = unix.Unlinkat(fd, name, unix.AT_REMOVEDIR)
+	}
 	switch {
 	case openErr == unix.ENOENT && err != nil && err != unix.EEXIST:
 		return -1, false, explainDir(err, "create", path)
@@ -370,7 +377,7 @@ func (d *dir) claim(fd int, isNew bool) (usable bool, err error) {
 	case slices.Contains(pids, os.Getpid()):
 		return false, &occupied{d.path, "muontrap itself runs in this cgroup"}
 	case owner(fd) == "" && len(pids) > 0:
-		return false, &occupied{d.path, "muontrap did not start what runs there (" + describe(pids[0]) + ")"}
+		return false, &occupied{d.path, "muontrap did not start what runs there (" + proc.Describe(pids[0]) + ")"}
 	case owner(fd) == "":
 		mark(fd)
 		return true, nil
@@ -380,7 +387,7 @@ func (d *dir) claim(fd int, isNew bool) (usable bool, err error) {
 	}
 	for end := time.Now().Add(claimTime); d.populated(fd); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			return false, fmt.Errorf("%s: left by a dead muontrap, and %s in it can't be killed", d.path, describe(pids[0]))
+			return false, fmt.Errorf("%s: left by a dead muontrap, and %s in it can't be killed", d.path, proc.Describe(pids[0]))
 		}
 		_ = d.kill(fd) // the deadline tells
 	}
@@ -464,50 +471,13 @@ func same(fd int, path string) bool {
 	return unix.Fstat(fd, &a) == nil && unix.Lstat(path, &b) == nil && a.Dev == b.Dev && a.Ino == b.Ino
 }
 
-// describe names a process for messages.
-func describe(pid int) string {
-	comm, err := readFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	if err != nil {
-		comm = "?"
-	}
-	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(comm))
-}
-
-// readFile, readAt and writeAt use plain system calls: os.File would set up the
-// runtime's poller, and park on the EAGAIN that some of these files give.
-func readFile(path string) (string, error) {
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", err
-	}
-	return readAll(fd)
-}
-
 func readAt(dir int, file string) (string, error) {
 	fd, err := openBeneath(dir, file, unix.O_RDONLY)
 	if err != nil {
 		return "", err
 	}
-	return readAll(fd)
-}
-
-// readAll reads fd to its end and closes it.
-func readAll(fd int) (string, error) {
-	defer unix.Close(fd)
-	var text []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := unix.Read(fd, buf)
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return "", err
-		case n == 0:
-			return string(text), nil
-		default:
-			text = append(text, buf[:n]...)
-		}
-	}
+	text, err := proc.ReadAll(fd)
+	return string(text), err
 }
 
 func writeAt(dir int, file, value string) error {

@@ -4,7 +4,6 @@
 package cgroup
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -99,12 +99,12 @@ func (g *Group) Terminate() error {
 	var first error
 	for _, pid := range g.Members() {
 		for _, d := range g.dirs {
-			err := signalMember(d, pid, unix.SIGTERM, unix.SIGCONT)
-			if err == errNoMember {
+			err := d.signal(pid, unix.SIGTERM, unix.SIGCONT)
+			if err == proc.ErrOther {
 				continue
 			}
 			if err != nil && first == nil {
-				first = fmt.Errorf("cannot send SIGTERM to %s: %w", describe(pid), err)
+				first = fmt.Errorf("cannot send SIGTERM to %s: %w", proc.Describe(pid), err)
 			}
 			break
 		}
@@ -139,8 +139,8 @@ func (d *dir) kill(fd int) error {
 			break
 		}
 		for _, pid := range pids {
-			if err := signalMember(d, pid, unix.SIGKILL); err != nil && err != errNoMember {
-				return fmt.Errorf("cannot send SIGKILL to %s: %w", describe(pid), err)
+			if err := d.signal(pid, unix.SIGKILL); err != nil && err != proc.ErrOther {
+				return fmt.Errorf("cannot send SIGKILL to %s: %w", proc.Describe(pid), err)
 			}
 		}
 	}
@@ -181,32 +181,9 @@ func (d *dir) thaw(fd int) {
 	})
 }
 
-var errNoMember = errors.New("not in this cgroup")
-
-// signalMember signals a process through a pidfd, and only if what the pidfd
-// stands for is in the group: a pid from a list may be another's by now.
-func signalMember(d *dir, pid int, sigs ...syscall.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	switch err {
-	case nil:
-		defer unix.Close(fd)
-	case unix.ESRCH, unix.EINVAL: // gone, or only a thread of one that is a member
-		return nil
-	}
-	if !d.holds(pid) {
-		return errNoMember
-	}
-	for _, sig := range sigs {
-		if fd >= 0 {
-			err = unix.PidfdSendSignal(fd, sig, nil, 0)
-		} else {
-			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
-		}
-		if err != nil && err != unix.ESRCH {
-			return err
-		}
-	}
-	return nil
+// signal signals a process if it is in the group or below.
+func (d *dir) signal(pid int, sigs ...syscall.Signal) error {
+	return proc.Signal(pid, func() bool { return d.holds(pid) }, sigs...)
 }
 
 // holds tells whether a process is in the group or below.
@@ -218,11 +195,11 @@ func (d *dir) holds(pid int) bool {
 // pathOf is where a process is in this hierarchy, by /proc/PID/cgroup; "" if
 // there is no such process.
 func (d *dir) pathOf(pid string) string {
-	text, err := readFile("/proc/" + pid + "/cgroup")
+	text, err := proc.ReadFile("/proc/" + pid + "/cgroup")
 	if err != nil {
 		return ""
 	}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(string(text)) {
 		f := strings.SplitN(strings.TrimSuffix(line, "\n"), ":", 3)
 		if len(f) != 3 || d.v2 != (f[1] == "") {
 			continue

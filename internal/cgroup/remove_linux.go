@@ -73,7 +73,7 @@ func (d *dir) removeFrom(at string) {
 		if err != nil {
 			return
 		}
-		free := made(fd) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
+		free := made(fd) && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != unix.EWOULDBLOCK
 		if free {
 			err = unix.Rmdir(at)
 		}

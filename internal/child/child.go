@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -213,7 +214,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	}
 	// Until it is waited for, nobody else can have this pid.
 	if err := unix.Kill(p.pid, sig); err != nil && err != unix.ESRCH {
-		return fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sig), Describe(p.pid), err)
+		return fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sig), proc.Describe(p.pid), err)
 	}
 	return nil
 }

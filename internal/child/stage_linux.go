@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"unsafe"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -276,7 +277,7 @@ func numbers(text string) ([]int, error) {
 // programEnv is the environment as the kernel keeps it: the standard library
 // would drop what is there twice.
 func programEnv() ([]string, error) {
-	text, err := readFile("/proc/self/environ")
+	text, err := proc.ReadFile("/proc/self/environ")
 	if err != nil {
 		return nil, err
 	}

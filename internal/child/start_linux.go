@@ -4,9 +4,6 @@
 package child
 
 import (
-	"fmt"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -47,13 +44,4 @@ func pidfd(pid int) int {
 		return -1
 	}
 	return fd
-}
-
-// Describe names a process for messages.
-func Describe(pid int) string {
-	comm, err := readFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	if err != nil {
-		comm = []byte("?")
-	}
-	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 }

@@ -5,10 +5,7 @@
 
 package child
 
-import (
-	"strconv"
-	"syscall"
-)
+import "syscall"
 
 // spawn forks and execs: groups, gid and uid in this order.
 func spawn(s *Spec, path string, args []string) (pid int, err error) {
@@ -20,9 +17,6 @@ func spawn(s *Spec, path string, args []string) (pid int, err error) {
 }
 
 func pidfd(int) int { return -1 }
-
-// Describe names a process for messages.
-func Describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
 func startStaged(s *Spec) (*Process, error) {
 	return nil, &StartError{Program: s.Program, Setup: "enter cgroups", Err: syscall.ENOSYS}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -110,7 +111,7 @@ func (t *Tree) Kill() error {
 		t.walk(func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
-				_ = signalChildOf(seen, pid, []syscall.Signal{unix.SIGSTOP}) // SIGKILL will tell
+				_ = signalChildOf(seen, pid, unix.SIGSTOP) // SIGKILL will tell
 			}
 		})
 		if len(stopped) == before {
@@ -132,34 +133,19 @@ func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
 		first = errors.New("cannot send signals to what is left: /proc does not tell who that is")
 	}
 	for _, pid := range pids {
-		if err := signalChildOf(parents, pid, sigs); err != nil && first == nil {
-			first = fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sigs[0]), Describe(pid), err)
+		if err := signalChildOf(parents, pid, sigs...); err != nil && first == nil {
+			first = fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sigs[0]), proc.Describe(pid), err)
 		}
 	}
 	return first
 }
 
-func signalChildOf(parents map[int]bool, pid int, sigs []syscall.Signal) error {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err == nil {
-		defer unix.Close(fd)
-	}
-	if !parents[parentOf(pid)] {
+func signalChildOf(parents map[int]bool, pid int, sigs ...syscall.Signal) error {
+	err := proc.Signal(pid, func() bool { return parents[parentOf(pid)] }, sigs...)
+	if err == proc.ErrOther {
 		return nil
 	}
-	for _, sig := range sigs {
-		err := unix.PidfdSendSignal(fd, sig, nil, 0)
-		if err != nil && err != unix.ESRCH {
-			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
-		}
-		if err == unix.ESRCH {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return err
 }
 
 // children returns what tells the children of a process.
@@ -178,7 +164,7 @@ func childrenOf(pid int) []int {
 	var kids []int
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
 	for _, thread := range names(dir) {
-		list, _ := readFile(dir + thread + "/children")
+		list, _ := proc.ReadFile(dir + thread + "/children")
 		for _, f := range strings.Fields(string(list)) {
 			if kid, err := strconv.Atoi(f); err == nil {
 				kids = append(kids, kid)
@@ -215,7 +201,7 @@ func scan() func(pid int) []int {
 // parentOf is a process's parent, 0 if there is no such process
 // (proc_pid_stat(5)).
 func parentOf(pid int) int {
-	stat, err := readFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	stat, err := proc.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
 		return 0
 	}

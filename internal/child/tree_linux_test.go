@@ -184,7 +184,7 @@ func TestOnlyChildrenOfTheTreeAreSignalled(t *testing.T) {
 		for _, pid := range c.parents {
 			parents[pid] = true
 		}
-		if err := signalChildOf(parents, member, []syscall.Signal{unix.SIGKILL}); err != nil {
+		if err := signalChildOf(parents, member, unix.SIGKILL); err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if got := pendingKill(t, member); got != c.reaches {
@@ -219,7 +219,7 @@ func pendingKill(t *testing.T, pid int) bool {
 
 func TestSignalToAProcessThatIsGoneIsNoError(t *testing.T) {
 	gone := reaped(t)
-	if err := signalChildOf(map[int]bool{os.Getpid(): true, 0: true}, gone, []syscall.Signal{unix.SIGKILL}); err != nil {
+	if err := signalChildOf(map[int]bool{os.Getpid(): true, 0: true}, gone, unix.SIGKILL); err != nil {
 		t.Error(err)
 	}
 }

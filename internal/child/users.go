@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,7 +74,7 @@ func (u User) Groups() ([]uint32, error) {
 		}
 		return gids, nil
 	}
-	group, err := readFile("/etc/group")
+	group, err := proc.ReadFile("/etc/group")
 	if err != nil && err != unix.ENOENT {
 		return nil, err
 	}
@@ -103,7 +104,7 @@ func lookup(database, name string, n int) ([]string, error) {
 }
 
 func find(file, name string, n int) []string {
-	data, err := readFile(file)
+	data, err := proc.ReadFile(file)
 	if err != nil {
 		return nil
 	}

@@ -1,0 +1,11 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package proc
+
+import "strconv"
+
+// Describe names a process for messages.
+func Describe(pid int) string { return "process " + strconv.Itoa(pid) }

@@ -1,0 +1,54 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Describe names a process for messages.
+func Describe(pid int) string {
+	comm, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		comm = []byte("?")
+	}
+	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
+}
+
+// ErrOther means that a pid is not the expected process's.
+var ErrOther = errors.New("another process")
+
+// Signal sends signals through a pidfd, and only if what that stands for is meant:
+// a pid from a list may be another's by now. One that is gone is no error.
+func Signal(pid int, meant func() bool, sigs ...syscall.Signal) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	switch err {
+	case nil:
+		defer unix.Close(fd)
+	case unix.ESRCH, unix.EINVAL: // gone, or the number is a mere thread's now
+		return nil
+	}
+	if !meant() {
+		return ErrOther
+	}
+	for _, sig := range sigs {
+		err := unix.PidfdSendSignal(fd, sig, nil, 0)
+		if err != nil && err != unix.ESRCH {
+			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
+		}
+		if err == unix.ESRCH {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
