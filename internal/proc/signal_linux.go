@@ -29,13 +29,10 @@ var ErrOther = errors.New("another process")
 // a pid from a list may be another's by now. One that is gone is no error.
 func Signal(pid int, meant func() bool, sigs ...syscall.Signal) error {
 	fd, err := unix.PidfdOpen(pid, 0)
-	switch err {
-	case nil:
+	if err == nil {
 		defer unix.Close(fd)
-	case unix.ESRCH, unix.EINVAL: // gone, or the number is a mere thread's now
-		return nil
 	}
-	if !meant() {
+	if !meant() { // asked only now: the pidfd holds on to whom that is true of
 		return ErrOther
 	}
 	for _, sig := range sigs {
