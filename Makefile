@@ -25,6 +25,11 @@ else
 	install -m 644 docs/muontrap.1 "$(DESTDIR)$(PREFIX)/share/man/man1/muontrap.1"
 endif
 
+# Makes what is released, for all systems, in dist/release (VERSION: git's latest tag).
+.PHONY: release
+release:
+	scripts/release
+
 # Makes the manual page anew, when an option or docs/muontrap.1.in has changed.
 .PHONY: man
 man: build
