@@ -76,7 +76,7 @@ func writeOptions(w io.Writer, usage string) error {
 			fmt.Fprintf(w, ".It %s\n%s\n", names(m[1], m[2], m[3]), text(m[4]))
 		} else if m := moreLine.FindStringSubmatch(line); m != nil && open {
 			fmt.Fprintln(w, text(m[1]))
-		} else if strings.HasPrefix(strings.TrimSpace(line), "-") {
+		} else if strings.HasPrefix(line, " ") && strings.HasPrefix(strings.TrimSpace(line), "-") {
 			return fmt.Errorf("no option as usage.go writes them: %s", line)
 		}
 	}
