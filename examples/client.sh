@@ -21,9 +21,11 @@ trap '' PIPE # a muontrap that has ended tells why by its status
 
 # Acknowledges $1 bytes of output: byte 0 stands for 1, 255 for 256.
 ack() {
-  local n
+  local n rest
   for ((n = $1; n >= 256; n -= 256)); do printf '\377'; done
-  ((n == 0)) || printf "\\x$(printf %x $((n - 1)))"
+  ((n > 0)) || return 0
+  printf -v rest '\\x%x' $((n - 1))
+  printf "$rest"
 } >&"$acks"
 
 # dd passes on what is there and says how much that was. While it waits it must
