@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 BIN := muontrap
+PREFIX := /usr/local
 FUZZTIME := 20s
 export CGO_ENABLED := 0
 
@@ -10,15 +11,39 @@ export CGO_ENABLED := 0
 build:
 	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o $(BIN) ./cmd/muontrap
 
+# Installs the binary and its manual page below PREFIX; or, with MIX_APP_PATH=.../_build/dev/lib/muontrap, the binary where the
+# Elixir library looks for it. DESTDIR comes before either. GOOS, GOARCH and GOARM say for which system, as always in Go.
+.PHONY: install
+install:
+	$(MAKE) build BIN=dist/install/muontrap
+ifdef MIX_APP_PATH
+	install -d "$(DESTDIR)$(MIX_APP_PATH)/priv"
+	install dist/install/muontrap "$(DESTDIR)$(MIX_APP_PATH)/priv/muontrap"
+else
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1"
+	install dist/install/muontrap "$(DESTDIR)$(PREFIX)/bin/muontrap"
+	install -m 644 docs/muontrap.1 "$(DESTDIR)$(PREFIX)/share/man/man1/muontrap.1"
+endif
+
+# Makes what is released, for all systems, in dist/release (VERSION: git's latest tag).
+.PHONY: release
+release:
+	scripts/release
+
+# Makes the manual page anew, when an option or docs/muontrap.1.in has changed.
+.PHONY: man
+man: build
+	go run ./scripts/man ./$(BIN) <docs/muontrap.1.in >docs/muontrap.1
+
 # Runs all tests, the packages' with the race detector too, and 60 trees of the chaos suite. Uncached: go does not see what the tests build.
 .PHONY: test
 test: test-deps
 	MUONTRAP_CHAOS_SEED=1 MUONTRAP_CHAOS_TREES=60 go test -count=1 ./...
 	CGO_ENABLED=1 go test -count=1 -race ./cmd/... ./internal/...
 
-# Checks format, licences, and the code for every system it is meant for.
+# Checks format, licences, the manual page, and the code for every system it is meant for.
 .PHONY: lint
-lint:
+lint: test-deps
 	scripts/lint
 
 # Gives each fuzz target FUZZTIME.

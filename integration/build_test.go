@@ -12,18 +12,25 @@ import (
 	"testing"
 )
 
-// buildIn copies the sources to a directory of this name and builds them there.
-func buildIn(t *testing.T, name string) []byte {
+// copySources copies what is needed to build, and more, to a directory of this name.
+func copySources(t *testing.T, name string, more ...string) (dir string) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), name)
+	dir = filepath.Join(t.TempDir(), name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range []string{"Makefile", "go.mod", "go.sum", "cmd", "internal"} {
+	for _, f := range append([]string{"Makefile", "go.mod", "go.sum", "cmd", "internal"}, more...) {
 		if out, err := exec.Command("cp", "-R", filepath.Join("..", f), dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
+	return dir
+}
+
+// buildIn copies the sources to a directory of this name and builds them there.
+func buildIn(t *testing.T, name string) []byte {
+	t.Helper()
+	dir := copySources(t, name)
 	binary := filepath.Join(dir, "built")
 	if out, err := exec.Command("make", "-C", dir, "build", "BIN="+binary).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
