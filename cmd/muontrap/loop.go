@@ -83,6 +83,7 @@ type supervisor struct {
 	discard  bool      // nobody can get output any more
 	forced   bool      // not the program's own end
 	gone     bool      // the program has ended
+	waitable bool      // some child may have ended since reap looked
 	alone    bool      // clearing: no signal came together with that
 	cut      int       // clearing: the status of what made the host's patience end
 	owed     int       // draining: bytes in the pipe that may still be the program's
@@ -186,7 +187,10 @@ const lookAgain = 5 * time.Millisecond
 // timeout is the time to the deadline in milliseconds, as poll(2) takes it:
 // rounded up, so that the loop does not spin through the last one.
 func (s *supervisor) timeout() int {
-	if s.deadline.IsZero() {
+	switch {
+	case s.waitable:
+		return 0
+	case s.deadline.IsZero():
 		return -1
 	}
 	left := time.Until(s.deadline)
@@ -200,7 +204,8 @@ func (s *supervisor) timeout() int {
 // reap notices the program's end. What it leaves behind is told to end too, if
 // it is in a cgroup or if that was asked for.
 func (s *supervisor) reap() {
-	woken := s.fds[pollProgram].Revents|s.fds[pollSignals].Revents != 0
+	woken := s.waitable || s.fds[pollProgram].Revents|s.fds[pollSignals].Revents != 0
+	s.waitable = false
 	if s.phase == running && !woken && s.program.FD() >= 0 {
 		return
 	}
@@ -271,7 +276,8 @@ func (s *supervisor) takeSignals() {
 	}
 	for sig, ok := s.signals.Next(); ok; sig, ok = s.signals.Next() {
 		switch sig {
-		case unix.SIGCHLD: // only wakes reap
+		case unix.SIGCHLD:
+			s.waitable = true
 		case signals.Barrier:
 			s.alone = true
 		default:

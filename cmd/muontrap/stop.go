@@ -12,7 +12,7 @@ import (
 )
 
 // rekill is the pause between two rounds of SIGKILL.
-const rekill = 100 * time.Millisecond
+const rekill = 20 * time.Millisecond
 
 // end is what a signal, the host's end or a fault leads to, in any phase: it
 // begins the stop, or ends the wait for a host that is slow to take output.
@@ -65,29 +65,35 @@ func (s *supervisor) escalate() {
 		s.giveUp = now.Add(patience)
 	}
 	if now.After(s.giveUp) {
-		left := s.survivors()
-		for _, pid := range left {
-			complain("%s is still there %v after SIGKILL: left behind", proc.Describe(pid), patience)
-		}
-		if len(left) == 0 {
-			complain("something is still there %v after SIGKILL, and can't be found: is /proc mounted?", patience)
-		}
+		s.nameSurvivors()
 		s.phase = done
 		return
 	}
 	// The program last: its end can be what lets its children out of sight.
 	s.tell(s.contained.Kill())
 	s.tell(s.program.Signal(unix.SIGKILL))
-	s.deadline = now.Add(rekill)
+	s.deadline = time.Now().Add(rekill)
 }
 
-func (s *supervisor) survivors() []int {
+// mostNamed is how many survivors get a line of their own.
+const mostNamed = 10
+
+func (s *supervisor) nameSurvivors() {
 	pids := s.contained.Members()
 	if !s.gone {
 		pids = append(pids, s.program.PID())
 	}
 	slices.Sort(pids)
-	return slices.Compact(pids)
+	pids = slices.Compact(pids)
+	for _, pid := range pids[:min(len(pids), mostNamed)] {
+		complain("%s is still there %v after SIGKILL: left behind", proc.Describe(pid), patience)
+	}
+	switch {
+	case len(pids) == 0:
+		complain("something is still there %v after SIGKILL, and can't be found: is /proc mounted?", patience)
+	case len(pids) > mostNamed:
+		complain("and so are %d more processes", len(pids)-mostNamed)
+	}
 }
 
 // tell says once that something can't be signalled; the sequence goes on.

@@ -17,6 +17,7 @@ package child
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 
@@ -222,10 +223,18 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // Exited tells, without blocking, whether the program is gone, and with which
 // status as a shell counts: its own, or 128 plus the signal that killed it.
 func (p *Process) Exited() (status int, yes bool) {
-	for p.wait(p.awaits, unix.WNOHANG) {
+	for range reapAtOnce {
+		if !p.wait(p.awaits, unix.WNOHANG) {
+			return p.status, p.exited
+		}
 	}
+	_ = unix.Kill(os.Getpid(), unix.SIGCHLD) // there may be more: come back
 	return p.status, p.exited
 }
+
+// reapAtOnce bounds a call of Exited: orphans can end as fast as they are waited
+// for, and there are other things to do.
+const reapAtOnce = 1000
 
 // Killed tells whether a signal ended the program.
 func (p *Process) Killed() bool { return p.killed }
