@@ -28,7 +28,7 @@ func words(line string) []string {
 // mustParse parses a command line that has to be accepted.
 func mustParse(t *testing.T, line string) *options {
 	t.Helper()
-	o, err := parse(words(line))
+	o, err := parse("", words(line))
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -218,7 +218,7 @@ func TestSettingsBelongToTheLatestController(t *testing.T) {
 }
 
 func TestSettingsMayHoldSpaces(t *testing.T) {
-	o, _ := parse([]string{"-c", "cpu", "-s", "cpu.max=1000 = 2000", "-g", "a", "p"})
+	o, _ := parse("", []string{"-c", "cpu", "-s", "cpu.max=1000 = 2000", "-g", "a", "p"})
 	if o == nil || !reflect.DeepEqual(o.controllers, []cgroup.Controller{{Name: "cpu", Settings: []cgroup.Setting{{File: "cpu.max", Value: "1000 = 2000"}}}}) {
 		t.Errorf("%+v", o)
 	}
@@ -226,7 +226,7 @@ func TestSettingsMayHoldSpaces(t *testing.T) {
 
 func TestGroupIsCleaned(t *testing.T) {
 	for _, line := range []string{"-g a/b p", "-g /a/b p", "-g a//b/ p"} {
-		if o, _ := parse(words(line)); o == nil || *o.group != "a/b" {
+		if o, _ := parse("", words(line)); o == nil || *o.group != "a/b" {
 			t.Errorf("%s: %+v", line, o)
 		}
 	}
@@ -289,7 +289,7 @@ func TestRefusals(t *testing.T) {
 		"-g a/../../b p":              {"--group", ".."},
 		"-g ./a p":                    {"--group", "."},
 	} {
-		_, err := parse(words(line))
+		_, err := parse("", words(line))
 		if err == nil {
 			t.Errorf("%q is accepted", line)
 			continue
@@ -370,7 +370,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		args := words(strings.ReplaceAll(line, "\x00", "")) // no argument can hold that one
-		o, err := parse(args)
+		o, err := parse("", args)
 		if err != nil {
 			if err.Error() == "" {
 				t.Fatalf("%q: refused without a word", args)

@@ -1,0 +1,36 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
+
+// Job control needs nothing from muontrap: it is in one process group with its
+// program, so that the keys reach both, and suspends and goes on as any other.
+// But a shell that sees it exit can't know that its program was killed, in whatever
+// mode that had set the terminal to. So the mode is restored here, as shells do it.
+
+// terminalModes returns those of the terminal on fd 0, or nil if none is there.
+func terminalModes() *unix.Termios {
+	modes, err := unix.IoctlGetTermios(unix.Stdin, getModes)
+	if err != nil {
+		return nil
+	}
+	return modes
+}
+
+// restoreTerminal sets them again, unless the terminal is somebody else's by now.
+func restoreTerminal(modes *unix.Termios) {
+	if modes == nil {
+		return
+	}
+	if group, err := unix.IoctlGetInt(unix.Stdin, unix.TIOCGPGRP); err != nil || group != unix.Getpgrp() {
+		return
+	}
+	signal.Ignore(unix.SIGTTOU) // it may become somebody else's in this moment
+	_ = unix.IoctlSetTermios(unix.Stdin, setModes, modes)
+}
