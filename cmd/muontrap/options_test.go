@@ -113,6 +113,26 @@ func TestEveryOptionTakesEveryForm(t *testing.T) {
 			func(o *options) bool { return o.guard },
 		},
 		{
+			[]string{"--inherit-output p", "--inherit-output --watch=none p"},
+			func(o *options) bool { return o.inheritOutput && o.capture() == child.Inherit },
+		},
+		{
+			[]string{"p", "--watch stdin p", "--watch=stdin p", "--watch=none --watch stdin p", "p --watch none"},
+			func(o *options) bool { return o.watch == watchStdin },
+		},
+		{
+			[]string{"--watch parent p", "--watch=parent p"},
+			func(o *options) bool { return o.watch == watchParent },
+		},
+		{
+			[]string{"--watch none p", "--watch=none p"},
+			func(o *options) bool { return o.watch == watchNone },
+		},
+		{
+			[]string{"--version", "--version p", "--guard --version --watch=none"},
+			func(o *options) bool { return o.version },
+		},
+		{
 			[]string{"p --guard", "-- p --kill-mode all"},
 			func(o *options) bool { return !o.guard && o.killMode == killTree },
 		},
@@ -270,6 +290,12 @@ func TestRefusals(t *testing.T) {
 		"--kill-mode group p":         {"--kill-mode", "group", "process, tree, all"},
 		"--kill-mode TREE p":          {"--kill-mode", "TREE", "process, tree, all"},
 		"--guard=yes p":               {"--guard", "takes no value"},
+		"--version=1 p":               {"--version", "takes no value"},
+		"--inherit-output=no p":       {"--inherit-output", "takes no value"},
+		"--watch":                     {"--watch", "needs a value"},
+		"--watch '' p":                {"--watch", "stdin, parent, none"},
+		"--watch 1 p":                 {"--watch", "1", "stdin, parent, none"},
+		"--watch=Parent p":            {"--watch", "Parent", "stdin, parent, none"},
 		"--guard= p":                  {"--guard", "takes no value"},
 		"-s memory.max=1 -c memory p": {"--set", "memory.max=1", "before any --controller"},
 		"-c memory -s memory.max p":   {"--set", "memory.max", "FILE=VALUE"},
@@ -315,6 +341,35 @@ func TestNumbers(t *testing.T) {
 	}
 	if _, err := parseNumber("1001", 1000); err == nil || err == errNotNumber {
 		t.Errorf("over the limit: %v", err)
+	}
+}
+
+// What may come from where, for each option of the table.
+func TestVariableTakesTheMovableOptionsOnly(t *testing.T) {
+	for _, s := range sections {
+		for _, o := range s.options {
+			words := "--" + o.long
+			if o.value != "" {
+				words += " 1"
+			}
+			if o.long == "watch" || o.long == "kill-mode" {
+				words = "--" + o.long + "=" + map[string]string{"watch": "none", "kill-mode": "all"}[o.long]
+			}
+			_, err := parse(words, []string{"p"})
+			if movable := slices.Contains(movable, o.long); movable != (err == nil) {
+				t.Errorf("%s: %v", words, err)
+			}
+			if err != nil && !strings.HasPrefix(err.Error(), "MUONTRAP_OPTIONS: --"+o.long) {
+				t.Errorf("%s: %v", words, err)
+			}
+		}
+	}
+}
+
+func TestCommandLineComesAfterTheVariable(t *testing.T) {
+	o, err := parse("--watch=none --kill-mode all --inherit-output", words("--watch stdin --kill-mode=process p"))
+	if err != nil || o.watch != watchStdin || o.killMode != killProcess || !o.inheritOutput {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 
