@@ -351,25 +351,25 @@ func TestTerminalIsSaneAfterwards(t *testing.T) {
 	const raw = `sh -c "stty raw -echo; trap '' INT TERM HUP; echo u''p; while :; do sleep 0.05; done"`
 	for name, c := range map[string]struct {
 		program string
-		end     func(x *terminal)
+		end     func(x *terminal, muontraps int)
 	}{
-		"after an exit":                {`sh -c "echo u''p; exit 3"`, func(*terminal) {}},
-		"after the interrupt key":      {`sh -c "echo u''p; exec sleep 1000"`, func(x *terminal) { x.keys(ctrlC) }},
-		"after SIGTERM in raw mode":    {"-k100 " + raw, func(x *terminal) { x.signalJob(syscall.SIGTERM, "muontrap") }},
-		"after the program was killed": {raw, func(x *terminal) { x.signalJob(syscall.SIGKILL, "sh") }},
-		"after a time in suspense": {`sh -c "echo u''p; exec sleep 1000"`, func(x *terminal) {
+		"after an exit":                {`sh -c "echo u''p; exit 3"`, func(*terminal, int) {}},
+		"after the interrupt key":      {`sh -c "echo u''p; exec sleep 1000"`, func(x *terminal, _ int) { x.keys(ctrlC) }},
+		"after SIGTERM in raw mode":    {"-k100 " + raw, func(x *terminal, _ int) { x.signalJob(syscall.SIGTERM, "muontrap") }},
+		"after the program was killed": {raw, func(x *terminal, _ int) { x.signalJob(syscall.SIGKILL, "sh") }},
+		"after a time in suspense": {`sh -c "echo u''p; exec sleep 1000"`, func(x *terminal, muontraps int) {
 			x.keys(ctrlZ)
 			x.expect(prompt)
 			x.start("fg", "$mt")
-			x.expect("\r\n")
+			x.wantJob(muontraps+1, "S") // the terminal is theirs
 			x.keys(ctrlC)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			eachWatch(t, func(t *testing.T, x *terminal, _ int) {
+			eachWatch(t, func(t *testing.T, x *terminal, muontraps int) {
 				before := x.run("stty -a")
 				x.start("$mt "+c.program, "up")
-				c.end(x)
+				c.end(x, muontraps)
 				x.expect(prompt)
 				if after := x.run("stty -a"); after != before {
 					t.Errorf("before:\n%s\nafter:\n%s", before, after)
@@ -377,6 +377,22 @@ func TestTerminalIsSaneAfterwards(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A shell has modes of its own while it edits a line. A job that begins in the
+// background must not take them for what there was before.
+func TestModesFromBehindAreNotRestored(t *testing.T) {
+	eachWatch(t, func(t *testing.T, x *terminal, _ int) {
+		before := x.run("stty -a")
+		x.run(`stty -icanon; $mt sh -c "touch u''p; exec sleep 1000" & until [ -e up ]; do sleep 0.01; done; stty icanon`)
+		x.start("fg", "$mt")
+		x.expect("\r\n")
+		x.signalJob(syscall.SIGKILL, "sleep")
+		x.expect(prompt)
+		if after := x.run("stty -a"); after != before {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+	})
 }
 
 // A background job that writes to a terminal set so is suspended. Not so muontrap

@@ -23,8 +23,9 @@ import (
 //   - the guard is killed: the kernel sends the worker SIGTERM (parent-death
 //     signal), which it takes as any other.
 //
-// The guard gives fd 0 and 1 away, so it keeps no pipe of the host's open. If it is
-// the parent that is watched, then by the guard: it is the guard's. No pid is ever remembered for later: each is the other's parent or child.
+// The guard gives fd 0 and 1 away, so it keeps no pipe of the host's open. It is the
+// guard that watches the parent, if that is asked for: the worker has another one.
+// No pid is ever remembered for later: each is the other's parent or child.
 
 // guardedName is argv[0] of the worker.
 const guardedName = "muontrap-guarded"

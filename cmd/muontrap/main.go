@@ -67,19 +67,14 @@ func run(args []string, parent int) int {
 	}
 	switch {
 	case opts.help:
-		return print(usage())
+		return answer(usage())
 	case opts.version:
-		return print(about())
+		return answer(about())
 	}
-	host := unix.Stdin
 	guarded := args[0] == guardedName
-	switch {
-	case opts.watch == watchNone, opts.watch == watchParent && guarded: // the guard watches the parent
-		host = -1
-	case opts.watch == watchParent:
-		if host, err = openParent(parent); err != nil {
-			return fail(statusFailure, err)
-		}
+	host, err := opts.openHost(parent, guarded)
+	if err != nil {
+		return fail(statusFailure, err)
 	}
 	if opts.needsGuard() && !guarded {
 		return guard(opts, args[1:], sigs, host)
@@ -136,7 +131,7 @@ func complain(format string, args ...any) {
 	if n == 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
 	}
-	defer holdStop()()
+	defer unsuspended()()
 	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
 	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
 }
@@ -150,7 +145,7 @@ func printable(r rune) rune {
 	return r
 }
 
-func print(text string) int {
+func answer(text string) int {
 	if _, err := os.Stdout.WriteString(text); err != nil {
 		return fail(statusFailure, err)
 	}

@@ -172,13 +172,16 @@ var movable = []string{"inherit-output", "watch", "kill-mode", "guard", "version
 // parse reads the words of the variable, and then the command line, which wins.
 func parse(variable string, args []string) (*options, error) {
 	o := &options{delay: defaultDelay, window: protocol.DefaultWindow}
-	rest, err := o.read(strings.Fields(variable), movable)
-	if err == nil && len(rest) > 0 {
-		err = fmt.Errorf("%q is not an option", rest[0])
+	if words := strings.Fields(variable); len(words) > 0 {
+		rest, err := o.read(words, movable)
+		if err == nil && len(rest) > 0 {
+			err = fmt.Errorf("%q is not an option", rest[0])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", optionsVariable, err)
+		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", optionsVariable, err)
-	}
+	var err error
 	if o.program, err = o.read(args, nil); err != nil {
 		return nil, err
 	}

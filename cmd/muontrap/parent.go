@@ -12,6 +12,17 @@ import (
 
 var errParentGone = errors.New("--watch=parent: the process that started muontrap has ended already")
 
+// openHost returns the descriptor that tells of the host's end; -1: none does.
+func (o *options) openHost(parent int, guarded bool) (fd int, err error) {
+	switch {
+	case o.watch == watchStdin:
+		return unix.Stdin, nil
+	case o.watch == watchParent && !guarded: // else it is the guard's to watch
+		return openParent(parent)
+	}
+	return -1, nil
+}
+
 // openParent returns a descriptor that becomes readable when the process ends that
 // was the parent when this one began.
 //

@@ -10,9 +10,9 @@ const (
 	setModes = unix.TCSETS
 )
 
-// holdStop keeps what this thread writes to a terminal from suspending muontrap,
-// until undo: it would have been in the background, and the terminal set so.
-func holdStop() (undo func()) {
+// unsuspended lets this thread write to its terminal, until undo: in the background,
+// and with a terminal set so, it would be suspended for that.
+func unsuspended() (undo func()) {
 	var stop, before unix.Sigset_t
 	stop.Val[0] = 1 << (unix.SIGTTOU - 1)
 	if unix.PthreadSigmask(unix.SIG_BLOCK, &stop, &before) != nil {

@@ -12,4 +12,4 @@ const (
 	setModes = unix.TIOCSETA
 )
 
-func holdStop() (undo func()) { return func() {} }
+func unsuspended() (undo func()) { return func() {} }

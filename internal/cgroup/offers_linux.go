@@ -4,8 +4,8 @@
 package cgroup
 
 import (
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/muontrap/muontrap/internal/proc"
@@ -69,9 +69,10 @@ func offersKill(mount string) string {
 		}
 	}
 	var is unix.Utsname
-	var major, minor int
 	_ = unix.Uname(&is)
-	_, _ = fmt.Sscanf(unix.ByteSliceToString(is.Release[:]), "%d.%d", &major, &minor)
+	numbers := strings.Split(unix.ByteSliceToString(is.Release[:])+".", ".")
+	major, _ := strconv.Atoi(numbers[0])
+	minor, _ := strconv.Atoi(numbers[1])
 	if groups == 0 && (major > 5 || major == 5 && minor >= 14) {
 		return "yes"
 	}
