@@ -48,7 +48,7 @@ func TestRecipesPrintWhatTheySay(t *testing.T) {
 					var out, messages bytes.Buffer
 					c := exec.Command(shell, "-c", r.script)
 					c.Dir = t.TempDir()
-					c.Env = append(shellEnv(), tag)
+					c.Env = append(shellEnv(t), tag)
 					c.Stdout, c.Stderr = &out, &messages
 					c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 					c.WaitDelay = soon // whoever is left holds the pipe
