@@ -285,16 +285,13 @@ func TestSuspendedJobGoesOnInTheBackground(t *testing.T) {
 }
 
 func TestSuspendedJobCanBeStopped(t *testing.T) {
-	eachWatch(t, func(t *testing.T, x *terminal, muontraps int) {
+	eachWatch(t, func(t *testing.T, x *terminal, _ int) {
 		x.start(`$mt sh -c "echo u''p; exec sleep 1000"`, "up")
 		x.keys(ctrlZ)
 		x.expect("Stopped")
 		x.expect(prompt)
-		x.run("kill %1; wait %1")
-		x.wantStatus(128 + 15)
-		if left := x.job(); len(left) > 0 {
-			t.Errorf("left: %s", describeAll(left))
-		}
+		x.run("kill %1") // what bash's wait tells of a job that was suspended depends on the moment
+		x.wantJob(0, "")
 	})
 }
 
