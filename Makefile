@@ -4,12 +4,15 @@
 BIN := muontrap
 PREFIX := /usr/local
 FUZZTIME := 20s
+# What --version tells.
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo unreleased)
+COMMIT ?= $(shell git describe --always --dirty --abbrev=40 --exclude='*' 2>/dev/null || echo unknown)
 export CGO_ENABLED := 0
 
 # Makes the static, reproducible binary.
 .PHONY: build
 build:
-	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid=' -o $(BIN) ./cmd/muontrap
+	go build -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X main.version=$(VERSION) -X main.commit=$(COMMIT)' -o $(BIN) ./cmd/muontrap
 
 # Installs the binary and its manual page below PREFIX; or, with MIX_APP_PATH=.../_build/dev/lib/muontrap, the binary where the
 # Elixir library looks for it. DESTDIR comes before either. GOOS, GOARCH and GOARM say for which system, as always in Go.

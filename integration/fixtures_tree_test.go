@@ -23,6 +23,7 @@ func init() {
 	fixtures["@kin"] = fixtureKin
 	fixtures["@tracer"] = fixtureTracer
 	fixtures["@subreaper"] = fixtureSubreaper
+	fixtures["@status-of-orphan"] = fixtureStatusOfOrphan
 	fixtures["@as-root"] = fixtureAsRoot
 	fixtures["@witness"] = fixtureWitness
 	fixtures["@renamed"] = fixtureRenamed
@@ -176,6 +177,27 @@ func fixtureSubreaper(args []string) int {
 	}
 	fmt.Println("ready")
 	sleepForever()
+	return 0
+}
+
+// fixtureStatusOfOrphan runs a command and writes to a file the status of the
+// orphan that it leaves.
+func fixtureStatusOfOrphan(args []string) int {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return fixtureFailed(err)
+	}
+	c := exec.Command(args[1], args[2:]...)
+	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
+	if err := c.Run(); err != nil {
+		return fixtureFailed(err)
+	}
+	var ws unix.WaitStatus
+	if _, err := unix.Wait4(-1, &ws, 0, nil); err != nil {
+		return fixtureFailed(err)
+	}
+	if err := os.WriteFile(args[0], []byte(strconv.Itoa(ws.ExitStatus())), 0o600); err != nil {
+		return fixtureFailed(err)
+	}
 	return 0
 }
 

@@ -23,8 +23,9 @@ import (
 //   - the guard is killed: the kernel sends the worker SIGTERM (parent-death
 //     signal), which it takes as any other.
 //
-// The guard gives fd 0 and 1 away, so it keeps no pipe of the host's open. No
-// pid is ever remembered for later: each is the other's parent or child.
+// The guard gives fd 0 and 1 away, so it keeps no pipe of the host's open. It is the
+// guard that watches the parent, if that is asked for: the worker has another one.
+// No pid is ever remembered for later: each is the other's parent or child.
 
 // guardedName is argv[0] of the worker.
 const guardedName = "muontrap-guarded"
@@ -37,7 +38,7 @@ func (o *options) needsGuard() bool {
 }
 
 // guard runs args in a second muontrap and returns the status to exit with.
-func guard(opts *options, args []string, sigs *signals.Pipe) int {
+func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 	tree, err := child.Adopt()
 	if err != nil {
 		return fail(statusFailure, err)
@@ -56,7 +57,10 @@ func guard(opts *options, args []string, sigs *signals.Pipe) int {
 	}
 	letGo()
 	sigs.Watch(unix.SIGCHLD)
-	status, killed := watch(worker, sigs)
+	if opts.watch == watchStdin {
+		host = -1 // fd 0 is the worker's
+	}
+	status, killed := watch(worker, sigs, host)
 	if !killed {
 		return status
 	}
@@ -77,28 +81,36 @@ func letGo() {
 	}
 }
 
-// watch passes signals on to the worker until that has ended: all as SIGTERM,
-// which even a worker that only starts does not miss. The status is the signal's.
-func watch(worker *child.Process, sigs *signals.Pipe) (status int, killed bool) {
-	var first syscall.Signal
+// watch passes signals and the parent's end on to the worker until that has ended:
+// all as SIGTERM, which even a worker that only starts does not miss. The status is
+// that of what came first.
+func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, killed bool) {
+	cause := 0
+	stop := func(status int) {
+		if cause == 0 {
+			cause = status
+		}
+		_ = worker.Signal(unix.SIGTERM)
+	}
+	fds := []unix.PollFd{{Fd: int32(sigs.FD()), Events: unix.POLLIN}, {Fd: int32(parent), Events: unix.POLLIN}}
 	for {
 		for sig, ok := sigs.Next(); ok; sig, ok = sigs.Next() {
-			if sig == unix.SIGCHLD {
-				continue
+			if sig != unix.SIGCHLD {
+				stop(128 + int(sig))
 			}
-			if first == 0 {
-				first = sig
-			}
-			_ = worker.Signal(unix.SIGTERM)
+		}
+		if fds[1].Revents != 0 {
+			fds[1].Fd = -1
+			stop(statusFailure)
 		}
 		if status, gone := worker.Exited(); gone {
-			if first != 0 && status == 128+int(unix.SIGTERM) {
-				status = 128 + int(first)
+			if cause != 0 && status == 128+int(unix.SIGTERM) {
+				status = cause
 			}
 			return status, worker.Killed()
 		}
-		fds := []unix.PollFd{{Fd: int32(sigs.FD()), Events: unix.POLLIN}}
 		if _, err := unix.Poll(fds, -1); err != nil {
+			fds[1].Revents = 0
 			time.Sleep(10 * time.Millisecond) // do not spin
 		}
 	}

@@ -52,7 +52,7 @@ const patience = 10 * time.Second
 
 // The descriptors that one poll(2) waits for.
 const (
-	pollHost    = iota // fd 0: acknowledgements, and the host's life
+	pollHost    = iota // fd 0: acknowledgements, and the host's life; or its pidfd
 	pollSink           // fd 1: where output goes
 	pollSource         // the program's pipe
 	pollSignals        // the signal pipe
@@ -73,12 +73,14 @@ type supervisor struct {
 	as        *syscall.Credential // nil: muontrap's own
 	group     *cgroup.Group       // of no directory if none was asked for
 	contained containment
+	modes     *unix.Termios // of the terminal that the program reads, if it does
 
 	phase    phase
 	status   int       // to exit with, once known
 	deadline time.Time // of this phase; zero: none
 	giveUp   time.Time // stopping: after SIGKILL; zero before
-	hostGone bool      // fd 0 is not read any more
+	host     int       // what tells of the host's end: fd 0, its pidfd, or -1: nothing
+	hostGone bool      // and is not asked any more
 	sinkFull bool      // fd 1 takes nothing: wait until it is writable
 	discard  bool      // nobody can get output any more
 	forced   bool      // not the program's own end
@@ -135,7 +137,7 @@ func (s *supervisor) turn() {
 	s.reap()
 	s.takeSignals()
 	s.checkContained()
-	s.readAcks()
+	s.hearHost()
 	s.moveOutput()
 	s.checkDeadline()
 }
@@ -146,7 +148,7 @@ func (s *supervisor) wait() {
 		s.fds[i] = unix.PollFd{Fd: -1}
 	}
 	if !s.hostGone {
-		s.fds[pollHost] = unix.PollFd{Fd: 0, Events: unix.POLLIN}
+		s.fds[pollHost] = unix.PollFd{Fd: int32(s.host), Events: unix.POLLIN}
 	}
 	if s.relay != nil && !s.discard && s.phase != settling {
 		s.fds[pollSink].Fd = 1 // errors are always reported
@@ -286,24 +288,32 @@ func (s *supervisor) takeSignals() {
 	}
 }
 
-// readAcks takes in acknowledgements, and notices that the host is gone.
-func (s *supervisor) readAcks() {
+// hearHost takes in acknowledgements, and notices that the host is gone.
+func (s *supervisor) hearHost() {
 	if s.fds[pollHost].Revents == 0 || s.phase == done {
+		return
+	}
+	if s.host != unix.Stdin { // a pidfd has but one event
+		s.hostLeft()
 		return
 	}
 	n, err := unix.Read(unix.Stdin, s.acks[:])
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 	case n <= 0:
-		s.hostGone = true
-		s.noMoreAcks()
-		s.end(statusFailure)
+		s.hostLeft()
 	case s.window.Ack(s.acks[:n]) == nil:
 		s.progress()
 		s.drain()
 	default:
 		s.overAcked(n)
 	}
+}
+
+func (s *supervisor) hostLeft() {
+	s.hostGone = true
+	s.noMoreAcks()
+	s.end(statusFailure)
 }
 
 // overAcked ends everything: the host has lost count.

@@ -42,7 +42,7 @@ func newRig(t *testing.T, script string) *rig {
 		t.Fatal(err)
 	}
 	sigs.Armed()
-	streams, err := child.OpenStreams(child.CaptureStdout, testWindow)
+	streams, err := child.OpenStreams(child.CaptureStdout, testWindow, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func (r *rig) getsSignal() {
 func (r *rig) hostLeaves() {
 	r.host.Close()
 	r.fds[pollHost].Revents = unix.POLLHUP
-	r.readAcks()
+	r.hearHost()
 }
 
 func (r *rig) hostAcks(n int) {
@@ -183,7 +183,7 @@ func (r *rig) hostAcks(n int) {
 		r.t.Fatal(err)
 	}
 	r.fds[pollHost].Revents = unix.POLLIN
-	r.readAcks()
+	r.hearHost()
 }
 
 func (r *rig) hostAcksAll()     { r.hostAcks(r.window.InFlight()) }

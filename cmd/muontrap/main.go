@@ -4,7 +4,7 @@
 // Command muontrap runs a program for a host that may vanish at any moment.
 //
 // It watches its stdin: bytes there acknowledge output, end of file means that
-// the host is gone. It relays the program's output in acknowledged windows, and
+// the host is gone. (Or it watches the process that started it.) It relays the program's output in acknowledged windows, and
 // when anything ends (the host, the program, muontrap itself) it stops what
 // still runs: SIGTERM first, SIGKILL after a delay.
 //
@@ -41,6 +41,7 @@ func init() {
 }
 
 func main() {
+	parent := unix.Getppid() // before anything that takes time: it may be about to end
 	// The loop allocates nothing, so there is nothing to collect; and a collector
 	// that never runs never needs a thread in a moment when there is none to be
 	// had. What a long stop allocates is bounded all the same.
@@ -49,31 +50,39 @@ func main() {
 	if child.Stage(os.Args) {
 		return
 	}
-	os.Exit(run(os.Args))
+	os.Exit(run(os.Args, parent))
 }
 
 const memoryLimit = 32 << 20
 
-func run(args []string) int {
+func run(args []string, parent int) int {
 	vital, others := signals.Terminating()
 	sigs, err := signals.Open(vital, append(others, unix.SIGCHLD)) // orphans end, too
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	opts, err := parse(args[1:])
+	opts, err := parse(os.Getenv(optionsVariable), args[1:])
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	if opts.help {
-		return printUsage()
+	switch {
+	case opts.help:
+		return answer(usage())
+	case opts.version:
+		return answer(about())
 	}
-	if opts.needsGuard() && args[0] != guardedName {
-		return guard(opts, args[1:], sigs)
+	guarded := args[0] == guardedName
+	host, err := opts.openHost(parent, guarded)
+	if err != nil {
+		return fail(statusFailure, err)
 	}
-	if args[0] == guardedName {
+	if opts.needsGuard() && !guarded {
+		return guard(opts, args[1:], sigs, host)
+	}
+	if guarded {
 		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
 	}
-	s := &supervisor{opts: opts, signals: sigs}
+	s := &supervisor{opts: opts, signals: sigs, host: host}
 	if err := s.prepare(); err != nil {
 		return fail(statusFailure, err)
 	}
@@ -82,7 +91,11 @@ func run(args []string) int {
 		return fail(startStatus(err), err)
 	}
 	// A program lives: from here on every way out leads through the stop sequence.
-	return s.run()
+	status := s.run()
+	if s.forced || s.program.Killed() {
+		restoreTerminal(s.modes)
+	}
+	return status
 }
 
 func removeGroup(group *cgroup.Group) {
@@ -118,6 +131,7 @@ func complain(format string, args ...any) {
 	if n == 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
 	}
+	defer unsuspended()()
 	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
 	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
 }
@@ -131,8 +145,8 @@ func printable(r rune) rune {
 	return r
 }
 
-func printUsage() int {
-	if _, err := os.Stdout.WriteString(usage()); err != nil {
+func answer(text string) int {
+	if _, err := os.Stdout.WriteString(text); err != nil {
 		return fail(statusFailure, err)
 	}
 	return 0

@@ -19,9 +19,9 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// options is what the command line says.
+// options is what the command line says, and MUONTRAP_OPTIONS before it.
 type options struct {
-	help          bool
+	help, version bool
 	arg0          *string
 	controllers   []cgroup.Controller
 	group         *string
@@ -30,8 +30,10 @@ type options struct {
 	captureOutput bool
 	captureStderr bool
 	stderrOnly    bool
+	inheritOutput bool
 	uid, gid      *string
 	groups        *string
+	watch         watched
 	killMode      killMode
 	guard         bool
 	program       []string // and its arguments; never empty
@@ -47,6 +49,17 @@ const (
 )
 
 var killModes = map[string]killMode{"tree": killTree, "process": killProcess, "all": killAll}
+
+// watched is what ends the program when it ends itself.
+type watched int
+
+const (
+	watchStdin  watched = iota // fd 0
+	watchParent                // the process that started muontrap
+	watchNone                  // nothing: only signals do
+)
+
+var watches = map[string]watched{"stdin": watchStdin, "parent": watchParent, "none": watchNone}
 
 // An option is one row of the table that the parser and the usage text share.
 type option struct {
@@ -67,7 +80,7 @@ var sections = []section{
 			o.arg0 = &v
 			return nil
 		}},
-		{"u", "uid", "USER", "run as this user: an id, or a name, which brings\nits groups along", func(o *options, v string) error {
+		{"u", "uid", "USER", "run as this user: an id, or a name with groups", func(o *options, v string) error {
 			o.uid = &v
 			return nil
 		}},
@@ -75,7 +88,7 @@ var sections = []section{
 			o.gid = &v
 			return nil
 		}},
-		{"G", "groups", "LIST", "supplementary groups, comma-separated ids or\nnames; empty: none", func(o *options, v string) error {
+		{"G", "groups", "LIST", "supplementary ones, by comma; empty: none", func(o *options, v string) error {
 			o.groups = &v
 			return nil
 		}},
@@ -98,8 +111,20 @@ var sections = []section{
 			o.window = int(n)
 			return err
 		}},
+		{"", "inherit-output", "", "leave it muontrap's stdout and stderr", func(o *options, _ string) error {
+			o.inheritOutput = true
+			return nil
+		}},
 	}},
 	{"Its end", []option{
+		{"", "watch", "WHAT", "what it must not outlive: stdin, parent or none", func(o *options, v string) error {
+			what, ok := watches[v]
+			if !ok {
+				return errors.New("not one of stdin, parent, none")
+			}
+			o.watch = what
+			return nil
+		}},
 		{"k", "delay-to-sigkill", "MS", fmt.Sprintf("milliseconds from SIGTERM to SIGKILL (%d)", defaultDelay.Milliseconds()), func(o *options, v string) error {
 			ms, err := parseNumber(v, math.MaxInt32)
 			o.delay = time.Duration(ms) * time.Millisecond
@@ -128,20 +153,55 @@ var sections = []section{
 			o.help = true
 			return nil
 		}},
+		{"", "version", "", "print what this is, and what the kernel offers", func(o *options, _ string) error {
+			o.version = true
+			return nil
+		}},
 	}},
 }
 
 const defaultDelay = 500 * time.Millisecond
 
-// parse reads the command line. Options end at "--" or at the first word that
-// is none.
-func parse(args []string) (*options, error) {
+// optionsVariable holds options of callers that can't change the arguments: those
+// in movable only. What a host decides about users and limits is not to be undone
+// from outside.
+const optionsVariable = "MUONTRAP_OPTIONS"
+
+var movable = []string{"inherit-output", "watch", "kill-mode", "guard", "version"}
+
+// parse reads the words of the variable, and then the command line, which wins.
+func parse(variable string, args []string) (*options, error) {
 	o := &options{delay: defaultDelay, window: protocol.DefaultWindow}
+	if words := strings.Fields(variable); len(words) > 0 {
+		rest, err := o.read(words, movable)
+		if err == nil && len(rest) > 0 {
+			err = fmt.Errorf("%q is not an option", rest[0])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", optionsVariable, err)
+		}
+	}
+	var err error
+	if o.program, err = o.read(args, nil); err != nil {
+		return nil, err
+	}
+	if o.help || o.version {
+		return o, nil
+	}
+	return o, o.check()
+}
+
+// read takes options until "--" or the first word that is none, and returns what
+// follows. If there is a list, only the options on it are taken.
+func (o *options) read(args, only []string) (rest []string, err error) {
 	flags := pflag.NewFlagSet("muontrap", pflag.ContinueOnError)
 	flags.SetInterspersed(false)
 	flags.SetOutput(io.Discard)
 	for _, s := range sections {
 		for _, opt := range s.options {
+			if only != nil && !slices.Contains(only, opt.long) {
+				opt.set = refuse
+			}
 			f := flags.VarPF(&flagValue{o, opt}, opt.long, opt.short, "")
 			if opt.value == "" {
 				f.NoOptDefVal = present
@@ -151,26 +211,32 @@ func parse(args []string) (*options, error) {
 	if err := flags.Parse(args); err != nil {
 		return nil, explain(err)
 	}
-	o.program = flags.Args()
+	rest = flags.Args()
 	// pflag overlooks what is meant for "go test".
-	for _, a := range args[:len(args)-len(o.program)] {
+	for _, a := range args[:len(args)-len(rest)] {
 		if strings.HasPrefix(a, "-test.") {
 			return nil, fmt.Errorf("unknown option %s (try muontrap --help)", a)
 		}
 	}
-	if o.help {
-		return o, nil
-	}
-	return o, o.check()
+	return rest, nil
 }
 
-// check refuses what only the whole command line can show to be wrong.
+func refuse(*options, string) error {
+	return errors.New("has to be given on the command line")
+}
+
+// check refuses what only the whole of them can show to be wrong.
 func (o *options) check() error {
+	captures := o.captureOutput || o.captureStderr || o.stderrOnly
 	switch {
 	case len(o.program) == 0:
 		return errors.New("no program to run (try muontrap --help)")
 	case len(o.controllers) > 0 && o.group == nil:
 		return errors.New("--controller: needs --group to say which cgroup")
+	case o.inheritOutput && captures:
+		return errors.New("--inherit-output: leaves nothing for --capture-output and its like")
+	case o.watch != watchStdin && captures:
+		return errors.New("--watch: has to be stdin, for what --capture-output and its like relay is acknowledged there")
 	}
 	return nil
 }
@@ -178,6 +244,8 @@ func (o *options) check() error {
 // capture tells where the program's output goes.
 func (o *options) capture() child.Capture {
 	switch {
+	case o.inheritOutput:
+		return child.Inherit
 	case o.stderrOnly:
 		return child.CaptureStderr
 	case o.captureOutput && o.captureStderr:

@@ -28,7 +28,7 @@ func words(line string) []string {
 // mustParse parses a command line that has to be accepted.
 func mustParse(t *testing.T, line string) *options {
 	t.Helper()
-	o, err := parse(words(line))
+	o, err := parse("", words(line))
 	if err != nil {
 		t.Fatalf("%s: %v", line, err)
 	}
@@ -111,6 +111,26 @@ func TestEveryOptionTakesEveryForm(t *testing.T) {
 		{
 			[]string{"--guard p", "--guard -- p", "--guard --guard p", "-k5 --guard p"},
 			func(o *options) bool { return o.guard },
+		},
+		{
+			[]string{"--inherit-output p", "--inherit-output --watch=none p"},
+			func(o *options) bool { return o.inheritOutput && o.capture() == child.Inherit },
+		},
+		{
+			[]string{"p", "--watch stdin p", "--watch=stdin p", "--watch=none --watch stdin p", "p --watch none"},
+			func(o *options) bool { return o.watch == watchStdin },
+		},
+		{
+			[]string{"--watch parent p", "--watch=parent p"},
+			func(o *options) bool { return o.watch == watchParent },
+		},
+		{
+			[]string{"--watch none p", "--watch=none p"},
+			func(o *options) bool { return o.watch == watchNone },
+		},
+		{
+			[]string{"--version", "--version p", "--guard --version --watch=none"},
+			func(o *options) bool { return o.version },
 		},
 		{
 			[]string{"p --guard", "-- p --kill-mode all"},
@@ -218,7 +238,7 @@ func TestSettingsBelongToTheLatestController(t *testing.T) {
 }
 
 func TestSettingsMayHoldSpaces(t *testing.T) {
-	o, _ := parse([]string{"-c", "cpu", "-s", "cpu.max=1000 = 2000", "-g", "a", "p"})
+	o, _ := parse("", []string{"-c", "cpu", "-s", "cpu.max=1000 = 2000", "-g", "a", "p"})
 	if o == nil || !reflect.DeepEqual(o.controllers, []cgroup.Controller{{Name: "cpu", Settings: []cgroup.Setting{{File: "cpu.max", Value: "1000 = 2000"}}}}) {
 		t.Errorf("%+v", o)
 	}
@@ -226,7 +246,7 @@ func TestSettingsMayHoldSpaces(t *testing.T) {
 
 func TestGroupIsCleaned(t *testing.T) {
 	for _, line := range []string{"-g a/b p", "-g /a/b p", "-g a//b/ p"} {
-		if o, _ := parse(words(line)); o == nil || *o.group != "a/b" {
+		if o, _ := parse("", words(line)); o == nil || *o.group != "a/b" {
 			t.Errorf("%s: %+v", line, o)
 		}
 	}
@@ -270,6 +290,12 @@ func TestRefusals(t *testing.T) {
 		"--kill-mode group p":         {"--kill-mode", "group", "process, tree, all"},
 		"--kill-mode TREE p":          {"--kill-mode", "TREE", "process, tree, all"},
 		"--guard=yes p":               {"--guard", "takes no value"},
+		"--version=1 p":               {"--version", "takes no value"},
+		"--inherit-output=no p":       {"--inherit-output", "takes no value"},
+		"--watch":                     {"--watch", "needs a value"},
+		"--watch '' p":                {"--watch", "stdin, parent, none"},
+		"--watch 1 p":                 {"--watch", "1", "stdin, parent, none"},
+		"--watch=Parent p":            {"--watch", "Parent", "stdin, parent, none"},
 		"--guard= p":                  {"--guard", "takes no value"},
 		"-s memory.max=1 -c memory p": {"--set", "memory.max=1", "before any --controller"},
 		"-c memory -s memory.max p":   {"--set", "memory.max", "FILE=VALUE"},
@@ -289,7 +315,7 @@ func TestRefusals(t *testing.T) {
 		"-g a/../../b p":              {"--group", ".."},
 		"-g ./a p":                    {"--group", "."},
 	} {
-		_, err := parse(words(line))
+		_, err := parse("", words(line))
 		if err == nil {
 			t.Errorf("%q is accepted", line)
 			continue
@@ -315,6 +341,35 @@ func TestNumbers(t *testing.T) {
 	}
 	if _, err := parseNumber("1001", 1000); err == nil || err == errNotNumber {
 		t.Errorf("over the limit: %v", err)
+	}
+}
+
+// What may come from where, for each option of the table.
+func TestVariableTakesTheMovableOptionsOnly(t *testing.T) {
+	for _, s := range sections {
+		for _, o := range s.options {
+			words := "--" + o.long
+			if o.value != "" {
+				words += " 1"
+			}
+			if o.long == "watch" || o.long == "kill-mode" {
+				words = "--" + o.long + "=" + map[string]string{"watch": "none", "kill-mode": "all"}[o.long]
+			}
+			_, err := parse(words, []string{"p"})
+			if movable := slices.Contains(movable, o.long); movable != (err == nil) {
+				t.Errorf("%s: %v", words, err)
+			}
+			if err != nil && !strings.HasPrefix(err.Error(), "MUONTRAP_OPTIONS: --"+o.long) {
+				t.Errorf("%s: %v", words, err)
+			}
+		}
+	}
+}
+
+func TestCommandLineComesAfterTheVariable(t *testing.T) {
+	o, err := parse("--watch=none --kill-mode all --inherit-output", words("--watch stdin --kill-mode=process p"))
+	if err != nil || o.watch != watchStdin || o.killMode != killProcess || !o.inheritOutput {
+		t.Errorf("%+v, %v", o, err)
 	}
 }
 
@@ -370,7 +425,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, line string) {
 		args := words(strings.ReplaceAll(line, "\x00", "")) // no argument can hold that one
-		o, err := parse(args)
+		o, err := parse("", args)
 		if err != nil {
 			if err.Error() == "" {
 				t.Fatalf("%q: refused without a word", args)

@@ -4,6 +4,8 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/muontrap/muontrap/internal/cgroup"
@@ -16,8 +18,11 @@ func (s *supervisor) prepare() (err error) {
 	if s.as, err = s.opts.identity(); err != nil {
 		return err
 	}
-	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window); err != nil {
+	if s.streams, err = child.OpenStreams(s.opts.capture(), s.opts.window, s.opts.watch != watchStdin); err != nil {
 		return err
+	}
+	if s.opts.watch != watchStdin {
+		s.modes = terminalModes()
 	}
 	// A signal must not leave a cgroup or a tree behind. Besides, in a background
 	// job, where SIGINT is ignored, muontrap hears it nevertheless, and so shall its
@@ -54,7 +59,7 @@ func (s *supervisor) start() (err error) {
 	s.program, err = child.Start(&child.Spec{
 		Program: s.opts.program[0],
 		Args:    s.opts.argv(),
-		Env:     syscall.Environ(),
+		Env:     programEnv(),
 		Files:   s.streams.Files,
 		As:      s.as,
 		Born:    dirs.Born,
@@ -65,4 +70,11 @@ func (s *supervisor) start() (err error) {
 		return s.group.Explain(err)
 	}
 	return err
+}
+
+// programEnv is muontrap's environment without what is meant for muontrap alone.
+func programEnv() []string {
+	return slices.DeleteFunc(syscall.Environ(), func(e string) bool {
+		return strings.HasPrefix(e, optionsVariable+"=")
+	})
 }

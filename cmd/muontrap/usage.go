@@ -10,17 +10,17 @@ import (
 
 const (
 	usageHead = `Usage: muontrap [OPTION]... [--] PROGRAM [ARG]...
-
 Run PROGRAM, and stop it when stdin ends: SIGTERM first, SIGKILL later.
 `
 	usageTail = `
 Numbers are decimal, 0x… or 0… (octal). Status: the program's own, 128+N for
 signal N, 126 not runnable, 127 not found, 1 host gone or nothing started.
+The environment's %s may hold these, too:
+%s
 
 Examples:
-  muontrap ping -i 5 localhost
+  muontrap -k 2000 --watch=parent --inherit-output -- server --port 80
   muontrap --capture-output --capture-stderr --stdio-window 65536 -- make all
-  muontrap -u nobody -k 2000 -- /usr/sbin/server --foreground
 `
 )
 
@@ -34,7 +34,7 @@ func usage() string {
 			b.WriteString(o.usage())
 		}
 	}
-	b.WriteString(usageTail)
+	fmt.Fprintf(&b, usageTail, optionsVariable, "--"+strings.Join(movable, ", --"))
 	return b.String()
 }
 

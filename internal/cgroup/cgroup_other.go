@@ -15,6 +15,9 @@ func Create(string, []Controller) (*Group, error) {
 	return nil, errors.New("--group: only Linux has cgroups")
 }
 
+// Offers tells for people that there is nothing.
+func Offers() (layout, kill string) { return "only Linux has them", "no" }
+
 func (*Group) Dirs() Dirs              { return Dirs{} }
 func (*Group) EventsFD() int           { return -1 }
 func (*Group) Empty() bool             { return true }

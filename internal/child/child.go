@@ -262,3 +262,13 @@ func (p *Process) reap() {
 		p.wait(p.pid, 0)
 	}
 }
+
+// OffersPidfd tells for people whether this kernel has pidfds.
+func OffersPidfd() string {
+	fd := pidfd(unix.Getpid())
+	if fd < 0 {
+		return "no"
+	}
+	unix.Close(fd)
+	return "yes"
+}

@@ -227,11 +227,12 @@ func TestStreamsGoWhereCaptureSays(t *testing.T) {
 	for c, want := range map[Capture][2]string{
 		CaptureNothing: {null, inherit},
 		DropBoth:       {null, null},
+		Inherit:        {inherit, inherit},
 		CaptureStdout:  {relay, inherit},
 		CaptureBoth:    {relay, relay},
 		CaptureStderr:  {null, relay},
 	} {
-		s, err := OpenStreams(c, 100_000)
+		s, err := OpenStreams(c, 100_000, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +240,7 @@ func TestStreamsGoWhereCaptureSays(t *testing.T) {
 			fd := s.Files[1+i]
 			var got string
 			switch {
-			case fd == 2:
+			case fd == 1+i:
 				got = inherit
 			case len(s.theirs) > 2 && fd == s.theirs[2]:
 				got = relay
@@ -264,7 +265,7 @@ func TestStreamsGoWhereCaptureSays(t *testing.T) {
 
 // Nothing ever comes on it, and it ends when the stop begins.
 func TestStdinOfTheProgramEndsWhenTold(t *testing.T) {
-	s, err := OpenStreams(CaptureNothing, 0)
+	s, err := OpenStreams(CaptureNothing, 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}

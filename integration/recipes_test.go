@@ -1,0 +1,69 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// recipe is a fenced block of shell in a document, and what it is said to print.
+type recipe struct {
+	name           string // of the document, and the line
+	script, output string
+}
+
+var recipeForm = regexp.MustCompile("(?ms)^```sh\n([^`]*?)^```\n\n```output\n([^`]*?)^```$")
+
+func recipes(t *testing.T, document string) (all []recipe) {
+	t.Helper()
+	text, err := os.ReadFile("../" + document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range recipeForm.FindAllSubmatchIndex(text, -1) {
+		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
+		all = append(all, recipe{fmt.Sprintf("%s line %d", document, line), string(text[m[2]:m[3]]), string(text[m[4]:m[5]])})
+	}
+	if want := strings.Count(string(text), "```output\n"); len(all) != want || want == 0 {
+		t.Fatalf("%s: %d recipes, and %d outputs", document, len(all), want)
+	}
+	return all
+}
+
+func TestRecipesPrintWhatTheySay(t *testing.T) {
+	for _, document := range []string{"README.md", "docs/shell.md"} {
+		for _, r := range recipes(t, document) {
+			for _, shell := range []string{"dash", "bash"} {
+				t.Run(r.name+" "+shell, func(t *testing.T) {
+					t.Parallel()
+					tag := newTag("MUONTRAP_TEST")
+					var out, messages bytes.Buffer
+					c := exec.Command(shell, "-c", r.script)
+					c.Dir = t.TempDir()
+					c.Env = append(shellEnv(t), tag)
+					c.Stdout, c.Stderr = &out, &messages
+					c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+					c.WaitDelay = soon // whoever is left holds the pipe
+					if err := c.Run(); err != nil {
+						t.Errorf("%v", err)
+					}
+					if out.String() != r.output {
+						t.Errorf("it printed:\n%s\nand not:\n%s\nmessages: %q", &out, r.output, &messages)
+					}
+					for _, pid := range tagged(tag) {
+						t.Errorf("left: %s", describeAll([]int{pid}))
+						_ = syscall.Kill(pid, syscall.SIGKILL)
+					}
+				})
+			}
+		}
+	}
+}
