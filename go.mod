@@ -10,7 +10,4 @@ godebug (
 	updatemaxprocs=0
 )
 
-require (
-	github.com/spf13/pflag v1.0.10
-	golang.org/x/sys v0.49.0
-)
+require golang.org/x/sys v0.49.0

@@ -4,9 +4,10 @@
 // Command muontrap runs a program for a host that may vanish at any moment.
 //
 // It watches its stdin: bytes there acknowledge output, end of file means that
-// the host is gone. (Or it watches the process that started it.) It relays the program's output in acknowledged windows, and
-// when anything ends (the host, the program, muontrap itself) it stops what
-// still runs: SIGTERM first, SIGKILL after a delay.
+// the host is gone. (Or it watches the process that started it.) It relays the
+// program's output in acknowledged windows, and when anything ends (the host, the
+// program, muontrap itself) it stops what still runs: SIGTERM first, SIGKILL after
+// a delay.
 //
 // One goroutine owns all state and waits in one poll(2): see loop.go for what
 // happens while the program lives, stop.go for how it ends.

@@ -6,7 +6,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -16,7 +15,6 @@ import (
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/protocol"
-	"github.com/spf13/pflag"
 )
 
 // options is what the command line says, and MUONTRAP_OPTIONS before it.
@@ -191,38 +189,75 @@ func parse(variable string, args []string) (*options, error) {
 	return o, o.check()
 }
 
-// read takes options until "--" or the first word that is none, and returns what
-// follows. If there is a list, only the options on it are taken.
+// read takes options until "--" or the first word that is none, as getopt_long(3)
+// does with "+" but without abbreviations, and returns what follows. If there is a
+// list, only the options on it are taken.
 func (o *options) read(args, only []string) (rest []string, err error) {
-	flags := pflag.NewFlagSet("muontrap", pflag.ContinueOnError)
-	flags.SetInterspersed(false)
-	flags.SetOutput(io.Discard)
-	for _, s := range sections {
-		for _, opt := range s.options {
-			if only != nil && !slices.Contains(only, opt.long) {
-				opt.set = refuse
-			}
-			f := flags.VarPF(&flagValue{o, opt}, opt.long, opt.short, "")
-			if opt.value == "" {
-				f.NoOptDefVal = present
-			}
+	for len(args) > 0 && len(args[0]) > 1 && args[0][0] == '-' {
+		word := args[0]
+		args = args[1:]
+		if word == "--" {
+			break
+		}
+		if args, err = o.readWord(word, args, only); err != nil {
+			return nil, err
 		}
 	}
-	if err := flags.Parse(args); err != nil {
-		return nil, explain(err)
-	}
-	rest = flags.Args()
-	// pflag overlooks what is meant for "go test".
-	for _, a := range args[:len(args)-len(rest)] {
-		if strings.HasPrefix(a, "-test.") {
-			return nil, fmt.Errorf("unknown option %s (try muontrap --help)", a)
-		}
-	}
-	return rest, nil
+	return args, nil
 }
 
-func refuse(*options, string) error {
-	return errors.New("has to be given on the command line")
+// readWord takes --long, --long=VALUE, or -x, -xVALUE and -xyz. A value that is not
+// attached is the next of the words, and those that are left are returned.
+func (o *options) readWord(word string, words, only []string) (rest []string, err error) {
+	if long, ok := strings.CutPrefix(word, "--"); ok {
+		name, value, attached := strings.Cut(long, "=")
+		opt := lookUp(func(opt *option) bool { return opt.long == name })
+		if opt == nil {
+			return nil, fmt.Errorf("unknown option %s (try muontrap --help)", word)
+		}
+		return o.take(opt, value, attached, words, only)
+	}
+	for letters := word[1:]; letters != "" && err == nil; {
+		opt := lookUp(func(opt *option) bool { return opt.short == letters[:1] })
+		if opt == nil {
+			return nil, fmt.Errorf("unknown option -%s in %s (try muontrap --help)", letters[:1], word)
+		}
+		value := ""
+		if letters = letters[1:]; opt.value != "" {
+			value, letters = letters, ""
+		}
+		words, err = o.take(opt, value, value != "", words, only)
+	}
+	return words, err
+}
+
+func lookUp(is func(*option) bool) *option {
+	for _, s := range sections {
+		if i := slices.IndexFunc(s.options, func(opt option) bool { return is(&opt) }); i >= 0 {
+			return &s.options[i]
+		}
+	}
+	return nil
+}
+
+// take sets one option.
+func (o *options) take(opt *option, value string, attached bool, words, only []string) (rest []string, err error) {
+	switch {
+	case only != nil && !slices.Contains(only, opt.long):
+		return nil, fmt.Errorf("--%s: has to be given on the command line", opt.long)
+	case opt.value == "" && attached:
+		return nil, fmt.Errorf("--%s: takes no value", opt.long)
+	case opt.value == "":
+		return words, opt.set(o, "")
+	case !attached && len(words) == 0:
+		return nil, fmt.Errorf("--%s: needs a value (%s)", opt.long, opt.value)
+	case !attached:
+		value, words = words[0], words[1:]
+	}
+	if err := opt.set(o, value); err != nil {
+		return nil, fmt.Errorf("--%s %q: %w", opt.long, value, err)
+	}
+	return words, nil
 }
 
 // check refuses what only the whole of them can show to be wrong.
@@ -329,45 +364,4 @@ func parseNumber(s string, limit uint64) (uint64, error) {
 		return 0, fmt.Errorf("too large, at most %d", limit)
 	}
 	return n, nil
-}
-
-// flagValue makes a row of the table what pflag wants.
-type flagValue struct {
-	o   *options
-	opt option
-}
-
-// present stands for "no value given"; no argument can hold a NUL byte.
-const present = "\x00"
-
-func (f *flagValue) Set(v string) error {
-	if f.opt.value == "" && v != present {
-		return errors.New("takes no value")
-	}
-	return f.opt.set(f.o, v)
-}
-
-func (f *flagValue) String() string { return "" }
-func (f *flagValue) Type() string   { return f.opt.value }
-
-// explain puts pflag's errors into our words.
-func explain(err error) error {
-	var (
-		unknown  *pflag.NotExistError
-		required *pflag.ValueRequiredError
-		invalid  *pflag.InvalidValueError
-	)
-	switch {
-	case errors.As(err, &unknown) && unknown.GetSpecifiedShortnames() != "":
-		return fmt.Errorf("unknown option -%s (try muontrap --help)", unknown.GetSpecifiedName())
-	case errors.As(err, &unknown):
-		return fmt.Errorf("unknown option --%s (try muontrap --help)", unknown.GetSpecifiedName())
-	case errors.As(err, &required):
-		return fmt.Errorf("--%s: needs a value (%s)", required.GetFlag().Name, required.GetFlag().Value.Type())
-	case errors.As(err, &invalid) && invalid.GetValue() == present:
-		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, invalid.Unwrap())
-	case errors.As(err, &invalid):
-		return fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), invalid.Unwrap())
-	}
-	return err
 }
