@@ -8,19 +8,23 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 )
 
-// recipe is a fenced block of shell in a document, and what it is said to print.
+// recipe is a fenced block of code in a document, and what it is said to print.
 type recipe struct {
-	name           string // of the document, and the line
-	script, output string
+	name                     string // of the document, and the line
+	language, script, output string
 }
 
-var recipeForm = regexp.MustCompile("(?ms)^```sh\n([^`]*?)^```\n\n```output\n([^`]*?)^```$")
+var recipeForm = regexp.MustCompile("(?ms)^```([a-z]+)\n([^`]*?)^```\n\n```output\n([^`]*?)^```$")
+
+// interpreters run the code of a language.
+var interpreters = map[string][]string{"sh": {"dash", "bash"}, "python": {"python3"}, "elixir": {"elixir"}}
 
 func recipes(t *testing.T, document string) (all []recipe) {
 	t.Helper()
@@ -30,7 +34,7 @@ func recipes(t *testing.T, document string) (all []recipe) {
 	}
 	for _, m := range recipeForm.FindAllSubmatchIndex(text, -1) {
 		line := 1 + bytes.Count(text[:m[0]], []byte("\n"))
-		all = append(all, recipe{fmt.Sprintf("%s line %d", document, line), string(text[m[2]:m[3]]), string(text[m[4]:m[5]])})
+		all = append(all, recipe{fmt.Sprintf("%s line %d", document, line), string(text[m[2]:m[3]]), string(text[m[4]:m[5]]), string(text[m[6]:m[7]])})
 	}
 	if want := strings.Count(string(text), "```output\n"); len(all) != want || want == 0 {
 		t.Fatalf("%s: %d recipes, and %d outputs", document, len(all), want)
@@ -41,13 +45,20 @@ func recipes(t *testing.T, document string) (all []recipe) {
 func TestRecipesPrintWhatTheySay(t *testing.T) {
 	for _, document := range []string{"README.md", "docs/shell.md"} {
 		for _, r := range recipes(t, document) {
-			for _, shell := range []string{"dash", "bash"} {
-				t.Run(r.name+" "+shell, func(t *testing.T) {
+			if len(interpreters[r.language]) == 0 {
+				t.Errorf("%s: nobody runs %q", r.name, r.language)
+			}
+			for _, interpreter := range interpreters[r.language] {
+				t.Run(r.name+" "+interpreter, func(t *testing.T) {
 					t.Parallel()
 					tag := newTag("MUONTRAP_TEST")
 					var out, messages bytes.Buffer
-					c := exec.Command(shell, "-c", r.script)
-					c.Dir = t.TempDir()
+					file := filepath.Join(t.TempDir(), "recipe.exs") // elixir alone minds the name
+					if err := os.WriteFile(file, []byte(r.script), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					c := exec.Command(interpreter, file)
+					c.Dir = filepath.Dir(file)
 					c.Env = append(shellEnv(t), tag)
 					c.Stdout, c.Stderr = &out, &messages
 					c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
