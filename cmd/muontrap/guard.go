@@ -100,7 +100,7 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 			}
 		}
 		if fds[1].Revents != 0 {
-			fds[1].Fd = -1
+			fds[1] = unix.PollFd{Fd: -1}
 			stop(statusFailure)
 		}
 		if status, gone := worker.Exited(); gone {
@@ -109,8 +109,7 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 			}
 			return status, worker.Killed()
 		}
-		if _, err := unix.Poll(fds, -1); err != nil {
-			fds[1].Revents = 0
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
 			time.Sleep(10 * time.Millisecond) // do not spin
 		}
 	}
