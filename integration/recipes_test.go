@@ -78,3 +78,28 @@ func TestRecipesPrintWhatTheySay(t *testing.T) {
 		}
 	}
 }
+
+var execStart = regexp.MustCompile(`(?m)^ExecStart=/usr/bin/muontrap (.*) -- /usr/bin/server$`)
+
+// As systemd does it: no shell, nothing on stdin, and SIGTERM for muontrap alone.
+func TestUnitOfSystemdStopsTheServerFirst(t *testing.T) {
+	text, err := os.ReadFile("../docs/shell.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := execStart.FindSubmatch(text)
+	if line == nil {
+		t.Fatal("docs/shell.md has no unit")
+	}
+	server := `trap 'echo server ends; exit 0' TERM; sh -c 'trap "echo worker ends; exit" TERM; echo ready; while :; do sleep 0.05; done' &
+		while :; do sleep 0.05; done`
+	fromNull := func(c *exec.Cmd) { c.Stdin = nil }
+	h := startWith(t, fromNull, append(strings.Fields(string(line[1])), "--", "sh", "-c", server)...)
+	if got := h.readLine(); got != "ready" {
+		t.Fatalf("got %q", got)
+	}
+	h.kill(syscall.SIGTERM)
+	h.wantOutput("server ends\nworker ends\n")
+	h.wantStatus(128 + 15)
+	h.wantNothingLeft()
+}

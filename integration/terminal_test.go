@@ -242,6 +242,21 @@ func TestInterruptKeyStopsAll(t *testing.T) {
 	}
 }
 
+// A shell ends with a program that was killed by SIGINT; muontrap exits.
+func TestScriptGoesOnAfterTheInterruptKey(t *testing.T) {
+	eachWatch(t, func(t *testing.T, x *terminal, _ int) {
+		x.start(`bash -c '$mt sh -c "echo u\"\"p; exec sleep 1000"; echo "goes on: $?"'`, "up")
+		x.keys(ctrlC)
+		x.expect("goes on: 130")
+		x.expect(prompt)
+		x.start(`bash -c '$mt sh -c "echo u\"\"p; exec sleep 1000" || exit; echo never'`, "up")
+		x.keys(ctrlC)
+		if got := x.expect(prompt); strings.Contains(got, "never") {
+			t.Errorf("the script went on: %q", got)
+		}
+	})
+}
+
 func TestQuitKeyStopsAll(t *testing.T) {
 	eachWatch(t, func(t *testing.T, x *terminal, _ int) {
 		x.start(`$mt sh -c "ulimit -c 0; trap '' QUIT; echo u''p; while :; do sleep 0.05; done"`, "up")
