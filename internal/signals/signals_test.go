@@ -101,20 +101,6 @@ func TestSignalsWatchedLaterAreDelivered(t *testing.T) {
 	}
 }
 
-func TestBarrierComesAfterWhatWasSentBefore(t *testing.T) {
-	p := open(t, syscall.SIGUSR1)
-	for range 200 {
-		raise(t, syscall.SIGUSR1)
-		p.Flush()
-		if got := p.next(t); got != syscall.SIGUSR1 {
-			t.Fatalf("got %v first", got)
-		}
-		if got := p.next(t); got != Barrier {
-			t.Fatalf("got %v, want the barrier", got)
-		}
-	}
-}
-
 // heed makes a signal count as not ignored, whatever this process inherited.
 func heed(s syscall.Signal) {
 	c := make(chan os.Signal, 1)
