@@ -221,11 +221,13 @@ func (s *supervisor) reap() {
 		s.phase, s.status = clearing, status
 		s.deadline = time.Now().Add(s.opts.delay)
 	}
-	if !s.leaves() {
-		s.tell(s.contained.Terminate())
-	} else if !s.contained.Empty() {
+	switch {
+	case s.contained.Empty():
+	case s.leaves():
 		s.signals.Flush()
 		s.deadline = time.Now().Add(flushTime)
+	default:
+		s.tell(s.contained.Terminate())
 	}
 	s.checkContained()
 }

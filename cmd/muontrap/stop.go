@@ -47,7 +47,8 @@ func (s *supervisor) endClearing(status int) {
 }
 
 // stop begins the stop sequence: the program's stdin ends, and SIGTERM asks it
-// to. SIGCONT, or thawing its cgroup, lets a stopped program hear that. SIGKILL follows at the deadline.
+// to. SIGCONT, or thawing its cgroup, lets a stopped program hear that. SIGKILL
+// follows at the deadline.
 func (s *supervisor) stop(status int) {
 	s.phase, s.status, s.forced = stopping, status, true
 	s.deadline = time.Now().Add(s.opts.delay)
