@@ -79,6 +79,11 @@ bench: build
 	@bench/install-peers
 	@go run ./bench ./$(BIN) dist/bench.csv
 
+# Draws the figures of the last make bench for the documents.
+.PHONY: plot
+plot:
+	go run ./scripts/plot <dist/bench.csv >docs/performance.svg
+
 # Grows and ends 1,000 hostile process trees, and looks for what is left (MUONTRAP_CHAOS_SEED=N: tree N again).
 .PHONY: chaos
 chaos:

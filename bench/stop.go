@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -39,7 +40,7 @@ func (b *bench) stop() error {
 				bare := &stopper{name: shape + ", " + manner + ": kill and wait", argv: append(slices.Clone(program), "bare")}
 				list = append(list, bare)
 				for _, o := range options(shape) {
-					s := &stopper{name: shape + ", " + manner + ": muontrap " + o.name, bare: bare}
+					s := &stopper{name: strings.TrimSpace(shape + ", " + manner + ": muontrap " + o.name), bare: bare}
 					delay := defaultDelay
 					if manner == "ignore" {
 						delay, s.delay = stopDelay(size.n), stopDelay(size.n)
