@@ -9,7 +9,7 @@
 //
 // It prints a table, and writes the same as CSV. What it needs beside muontrap
 // it compiles from testdata with gcc. Sections: start, idle, relay, latency,
-// end, stop, hosts.
+// end, stop, hosts, many.
 package main
 
 import (
@@ -61,6 +61,7 @@ var sections = []struct {
 	{"end", (*bench).end},
 	{"stop", (*bench).stop},
 	{"hosts", (*bench).hosts},
+	{"many", (*bench).many},
 }
 
 func run(args []string) error {
