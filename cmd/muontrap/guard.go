@@ -111,7 +111,9 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 		}
 		if _, err := unix.Poll(fds, -1); err != nil {
 			fds[1].Revents = 0
-			time.Sleep(10 * time.Millisecond) // do not spin
+			if err != unix.EINTR { // each signal gives that
+				time.Sleep(10 * time.Millisecond) // do not spin
+			}
 		}
 	}
 }
