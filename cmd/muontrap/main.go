@@ -82,6 +82,9 @@ func run(args []string, parent int) int {
 	}
 	if guarded {
 		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
+		if err := followGuard(parent); err != nil {
+			return fail(statusFailure, err)
+		}
 	}
 	s := &supervisor{opts: opts, signals: sigs, host: host}
 	if err := s.prepare(); err != nil {
