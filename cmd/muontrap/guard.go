@@ -45,12 +45,11 @@ func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 	}
 	sigs.Armed()
 	worker, err := child.Start(&child.Spec{
-		Program:     "/proc/self/exe",
-		Args:        append([]string{guardedName}, args...),
-		Env:         syscall.Environ(),
-		Files:       [3]int{0, 1, 2},
-		DeathSignal: unix.SIGTERM,
-		Orphans:     true,
+		Program: "/proc/self/exe",
+		Args:    append([]string{guardedName}, args...),
+		Env:     syscall.Environ(),
+		Files:   [3]int{0, 1, 2},
+		Orphans: true,
 	})
 	if err != nil {
 		return fail(statusFailure, err)

@@ -82,6 +82,9 @@ func run(args []string, parent int) int {
 	}
 	if guarded {
 		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
+		if err := followGuard(parent); err != nil {
+			return fail(statusFailure, err)
+		}
 	}
 	s := &supervisor{opts: opts, signals: sigs, host: host}
 	if err := s.prepare(); err != nil {
@@ -129,7 +132,7 @@ const maxMessage = 4096
 func complain(format string, args ...any) {
 	fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
 	n, _ := unix.Poll(fds, 0)
-	if n == 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+	if n <= 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
 	}
 	defer unsuspended()()

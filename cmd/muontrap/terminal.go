@@ -15,10 +15,14 @@ import (
 // mode that had set the terminal to. So the mode is restored here, as shells do it.
 
 // terminalModes returns those of the terminal on fd 0, or nil if muontrap is not in
-// its foreground: then they are the shell's, which may be editing a line.
+// its foreground: then they are the shell's, which may be editing a line. Nor if its
+// stdout is elsewhere: then they may be those of a pager that reads what it writes.
 func terminalModes() *unix.Termios {
 	modes, err := unix.IoctlGetTermios(unix.Stdin, getModes)
 	if err != nil || !inForeground() {
+		return nil
+	}
+	if _, err := unix.IoctlGetTermios(unix.Stdout, getModes); err != nil {
 		return nil
 	}
 	return modes

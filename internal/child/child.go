@@ -37,10 +37,6 @@ type Spec struct {
 	// wait for them too.
 	Orphans bool
 
-	// DeathSignal is what the program gets when muontrap dies first, where the
-	// kernel can; zero means SIGKILL.
-	DeathSignal syscall.Signal
-
 	// Cgroups, as directory descriptors (Linux): Born is where the process is
 	// made, 0 for muontrap's own; Join are what it enters before it runs.
 	Born int

@@ -130,9 +130,12 @@ func (r *Relay) Empty() bool {
 	if len(r.pending) > 0 {
 		return false
 	}
-	fds := [1]unix.PollFd{{Fd: int32(r.source), Events: unix.POLLIN}}
-	_, err := unix.Poll(fds[:], 0)
-	return err == nil && fds[0].Revents&unix.POLLIN == 0
+	for {
+		fds := [1]unix.PollFd{{Fd: int32(r.source), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds[:], 0); err != unix.EINTR {
+			return err == nil && fds[0].Revents&unix.POLLIN == 0
+		}
+	}
 }
 
 // Held is the most that can be waiting to be relayed, in bytes.

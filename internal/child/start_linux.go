@@ -17,7 +17,6 @@ func spawn(s *Spec, path string, args []string) (pid int, err error) {
 		Credential:  s.As,
 		UseCgroupFD: s.Born > 0,
 		CgroupFD:    s.Born,
-		Pdeathsig:   s.DeathSignal,
 	})
 }
 
@@ -28,9 +27,7 @@ func forkExec(path string, args, env []string, files []int, attr *syscall.SysPro
 	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &none, nil); err != nil {
 		return 0, err
 	}
-	if attr.Pdeathsig == 0 {
-		attr.Pdeathsig = syscall.SIGKILL
-	}
+	attr.Pdeathsig = syscall.SIGKILL
 	fds := make([]uintptr, len(files))
 	for i, fd := range files {
 		fds[i] = uintptr(fd)
