@@ -37,4 +37,4 @@ while (1) {
     syswrite $acks, acks($n) if !$stopped;
 }
 waitpid $pid, 0;
-exit($stopped ? 124 : $? >> 8 || $? & 127);
+exit($stopped ? 124 : $? & 127 ? 128 + ($? & 127) : $? >> 8);

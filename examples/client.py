@@ -28,7 +28,8 @@ async def run(seconds, command):
         "muontrap", "--capture-output", "--", *command, stdin=PIPE, stdout=PIPE)
     try:
         await asyncio.wait_for(relay(muontrap), seconds)
-        return await muontrap.wait()
+        status = await muontrap.wait()
+        return status if status >= 0 else 128 - status
     except asyncio.TimeoutError:
         muontrap.stdin.close()  # that stops the program
         sys.stdout.buffer.write(await muontrap.stdout.read())  # its last words

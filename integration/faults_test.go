@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -291,4 +292,25 @@ func TestFailingPollStopsTheProgram(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A signal can interrupt even a poll(2) that does not wait.
+func TestInterruptedPollMakesNoMessageBlock(t *testing.T) {
+	r, w := pipe(t)
+	fd := int(w.Fd())
+	if err := syscall.SetNonblock(fd, true); err != nil {
+		t.Fatal(err)
+	}
+	for err := error(nil); err == nil; {
+		_, err = syscall.Write(fd, make([]byte, 4096))
+	}
+	if err := syscall.SetNonblock(fd, false); err != nil {
+		t.Fatal(err)
+	}
+	h := startWith(t, func(c *exec.Cmd) {
+		throughFaults(failingIf(unix.SYS_PPOLL, 1, ^uint32(0), 1, unix.EINTR))(c)
+		c.Stderr = w
+	}, "no such program")
+	h.wantStatus(127)
+	_ = r.Close()
 }

@@ -4,6 +4,7 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -399,5 +400,28 @@ func TestFirstProcessOfAContainerStopsAll(t *testing.T) {
 			h.wantStatus(128 + 15)
 			h.wantNothingLeft()
 		})
+	}
+}
+
+func TestOutputThatTheProgramClosesIsClosed(t *testing.T) {
+	for _, guard := range []string{"--kill-mode=tree", "--guard"} {
+		h := start(t, guard, "--inherit-output", "--", "sh", "-c", "exec >&-; exec sleep 1000")
+		if got := string(h.readAll()); got != "" {
+			t.Errorf("output %q", got)
+		}
+		h.closeStdin()
+		h.wantStatus(1)
+	}
+}
+
+func TestInputThatTheProgramClosesIsClosed(t *testing.T) {
+	for _, guard := range []string{"--kill-mode=tree", "--guard"} {
+		h := start(t, guard, "--watch=none", "--", "sh", "-c", "exec <&-; exec sleep 1000")
+		eventually(t, "the end of whoever reads", func() bool {
+			_, err := h.stdin.Write([]byte("x"))
+			return errors.Is(err, syscall.EPIPE)
+		})
+		h.kill(syscall.SIGTERM)
+		h.wantStatus(128 + 15)
 	}
 }

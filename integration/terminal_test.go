@@ -417,7 +417,8 @@ func TestMessageFromTheBackgroundSuspendsNothing(t *testing.T) {
 	x.run(`stty tostop; $mt sh -c "(setsid sleep 1000 &); exec sleep 1000" &`)
 	x.wantJob(4, "S")
 	x.signalJob(syscall.SIGKILL, "exe")
-	x.start("wait %1", workerKilled)
+	x.keys("wait %1\n")
+	x.expect(workerKilled) // before the echo, or after it
 	x.expect(prompt)
 	x.wantStatus(128 + 9)
 }

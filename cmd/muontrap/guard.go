@@ -54,7 +54,7 @@ func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	letGo()
+	letGo(unix.Stdin, unix.Stdout)
 	sigs.Watch(unix.SIGCHLD)
 	if opts.watch == watchStdin {
 		host = -1 // fd 0 is the worker's
@@ -63,20 +63,23 @@ func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 	if !killed {
 		return status
 	}
-	complain("the muontrap under guard was killed: stopping what it ran")
 	return finish(opts, tree, worker, sigs, status)
 }
 
-// letGo replaces the host's pipes: they are the worker's.
-func letGo() {
+// letGo replaces streams that are another process's now: when that closes them, they
+// have to be closed.
+func letGo(fds ...int) {
+	if len(fds) == 0 {
+		return
+	}
 	null, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	for fd := range 2 {
+	for _, fd := range fds {
 		if err == nil {
 			err = unix.Dup2(null, fd)
 		}
 	}
 	if err != nil {
-		complain("--guard: cannot let go of fd 0 and 1: %v", os.NewSyscallError("dup2", err))
+		complain("cannot let go of what is the program's: %v", os.NewSyscallError("dup2", err))
 	}
 }
 
@@ -105,6 +108,9 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 		if status, gone := worker.Exited(); gone {
 			if cause != 0 && status == 128+int(unix.SIGTERM) {
 				status = cause
+			}
+			if worker.Killed() && cause == 0 {
+				complain("the muontrap under guard was killed: stopping what it ran")
 			}
 			return status, worker.Killed()
 		}

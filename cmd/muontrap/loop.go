@@ -73,7 +73,8 @@ type supervisor struct {
 	as        *syscall.Credential // nil: muontrap's own
 	group     *cgroup.Group       // of no directory if none was asked for
 	contained containment
-	modes     *unix.Termios // of the terminal that the program reads, if it does
+	terminal  *terminal // that the program reads; nil: it is to be left alone
+	guarded   bool      // another muontrap waits for this one
 
 	phase    phase
 	status   int       // to exit with, once known
@@ -86,7 +87,7 @@ type supervisor struct {
 	forced   bool      // not the program's own end
 	gone     bool      // the program has ended
 	waitable bool      // some child may have ended since reap looked
-	alone    bool      // clearing: no signal came together with that
+	flushed  bool      // clearing: no signal is on its way that came with that
 	cut      int       // clearing: the status of what made the host's patience end
 	owed     int       // draining: bytes in the pipe that may still be the program's
 	refused  bool      // a signal could not be sent, and that was said
@@ -243,7 +244,7 @@ func (s *supervisor) leaves() bool {
 
 // clear tells whether nothing is left that has to be stopped.
 func (s *supervisor) clear() bool {
-	return s.leaves() && s.alone || s.contained.Empty()
+	return s.leaves() && s.flushed || s.contained.Empty()
 }
 
 // checkContained moves on when nothing is left to be stopped.
@@ -283,7 +284,12 @@ func (s *supervisor) takeSignals() {
 		case unix.SIGCHLD:
 			s.waitable = true
 		case signals.Barrier:
-			s.alone = true
+			s.flushed = true
+		case unix.SIGTERM:
+			if s.guarded && s.forced {
+				continue // the guard's copy of what was for both
+			}
+			s.end(128 + int(sig))
 		default:
 			s.end(128 + int(sig))
 		}
@@ -441,7 +447,7 @@ func (s *supervisor) checkDeadline() {
 	switch s.phase {
 	case stopping, clearing:
 		if s.leaves() {
-			s.alone = true
+			s.flushed = true
 			return
 		}
 		s.escalate()

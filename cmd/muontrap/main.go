@@ -86,7 +86,7 @@ func run(args []string, parent int) int {
 			return fail(statusFailure, err)
 		}
 	}
-	s := &supervisor{opts: opts, signals: sigs, host: host}
+	s := &supervisor{opts: opts, signals: sigs, host: host, guarded: guarded}
 	if err := s.prepare(); err != nil {
 		return fail(statusFailure, err)
 	}
@@ -97,7 +97,7 @@ func run(args []string, parent int) int {
 	// A program lives: from here on every way out leads through the stop sequence.
 	status := s.run()
 	if s.forced || s.program.Killed() {
-		restoreTerminal(s.modes)
+		s.terminal.restore()
 	}
 	return status
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/protocol"
+	"golang.org/x/sys/unix"
 )
 
 // options is what the command line says, and MUONTRAP_OPTIONS before it.
@@ -167,8 +168,13 @@ const optionsVariable = "MUONTRAP_OPTIONS"
 
 var movable = []string{"inherit-output", "watch", "kill-mode", "guard", "version"}
 
-// parse reads the words of the variable, and then the command line, which wins.
+// parse reads the words of the variable, and then the command line, which wins: one
+// that captures output takes it from where the variable would leave it.
 func parse(variable string, args []string) (*options, error) {
+	line := options{}
+	if _, err := line.read(args, nil); err != nil {
+		return nil, err
+	}
 	o := &options{delay: defaultDelay, window: protocol.DefaultWindow}
 	if words := strings.Fields(variable); len(words) > 0 {
 		rest, err := o.read(words, movable)
@@ -179,10 +185,10 @@ func parse(variable string, args []string) (*options, error) {
 			return nil, fmt.Errorf("%s: %w", optionsVariable, err)
 		}
 	}
-	var err error
-	if o.program, err = o.read(args, nil); err != nil {
-		return nil, err
+	if line.captures() {
+		o.inheritOutput, o.watch = false, watchStdin
 	}
+	o.program, _ = o.read(args, nil) // it has been read without an error before
 	if o.help || o.version {
 		return o, nil
 	}
@@ -262,19 +268,20 @@ func (o *options) take(opt *option, value string, attached bool, words, only []s
 
 // check refuses what only the whole of them can show to be wrong.
 func (o *options) check() error {
-	captures := o.captureOutput || o.captureStderr || o.stderrOnly
 	switch {
 	case len(o.program) == 0:
 		return errors.New("no program to run (try muontrap --help)")
 	case len(o.controllers) > 0 && o.group == nil:
 		return errors.New("--controller: needs --group to say which cgroup")
-	case o.inheritOutput && captures:
+	case o.inheritOutput && o.captures():
 		return errors.New("--inherit-output: leaves nothing for --capture-output and its like")
-	case o.watch != watchStdin && captures:
+	case o.watch != watchStdin && o.captures():
 		return errors.New("--watch: has to be stdin, for what --capture-output and its like relay is acknowledged there")
 	}
 	return nil
 }
+
+func (o *options) captures() bool { return o.captureOutput || o.captureStderr || o.stderrOnly }
 
 // capture tells where the program's output goes.
 func (o *options) capture() child.Capture {
@@ -291,6 +298,17 @@ func (o *options) capture() child.Capture {
 		return child.DropBoth
 	}
 	return child.CaptureNothing
+}
+
+// handedOn lists the streams that are the program's alone.
+func (o *options) handedOn() (fds []int) {
+	if o.watch != watchStdin {
+		fds = append(fds, unix.Stdin)
+	}
+	if o.inheritOutput {
+		fds = append(fds, unix.Stdout)
+	}
+	return fds
 }
 
 // argv is the program's argument vector.

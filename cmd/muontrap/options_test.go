@@ -366,6 +366,15 @@ func TestVariableTakesTheMovableOptionsOnly(t *testing.T) {
 	}
 }
 
+func TestCommandLineThatCapturesWinsOverTheVariable(t *testing.T) {
+	for _, line := range []string{"--capture-output p", "--capture-stderr p", "--capture-stderr-only p"} {
+		o, err := parse("--watch=parent --inherit-output --guard", words(line))
+		if err != nil || o.inheritOutput || o.watch != watchStdin || !o.guard {
+			t.Errorf("%s: %+v, %v", line, o, err)
+		}
+	}
+}
+
 func TestCommandLineComesAfterTheVariable(t *testing.T) {
 	o, err := parse("--watch=none --kill-mode all --inherit-output", words("--watch stdin --kill-mode=process p"))
 	if err != nil || o.watch != watchStdin || o.killMode != killProcess || !o.inheritOutput {

@@ -22,7 +22,7 @@ func (s *supervisor) prepare() (err error) {
 		return err
 	}
 	if s.opts.watch != watchStdin {
-		s.modes = terminalModes()
+		s.terminal = openTerminal()
 	}
 	// A signal must not leave a cgroup or a tree behind. Besides, in a background
 	// job, where SIGINT is ignored, muontrap hears it nevertheless, and so shall its
@@ -66,7 +66,10 @@ func (s *supervisor) start() (err error) {
 		Join:    dirs.Join,
 		Orphans: true,
 	})
-	if startStatus(err) == statusFailure {
+	switch {
+	case err == nil:
+		letGo(s.opts.handedOn()...)
+	case startStatus(err) == statusFailure:
 		return s.group.Explain(err)
 	}
 	return err

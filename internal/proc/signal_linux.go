@@ -37,7 +37,7 @@ func Signal(pid int, meant func() bool, sigs ...syscall.Signal) error {
 	}
 	for _, sig := range sigs {
 		err := unix.PidfdSendSignal(fd, sig, nil, 0)
-		if err != nil && err != unix.ESRCH {
+		if err != nil && err != unix.ESRCH && meant() {
 			err = unix.Kill(pid, sig) // before 5.3, or filtered: a small risk instead of none
 		}
 		if err == unix.ESRCH {

@@ -65,6 +65,8 @@ const Barrier = unix.SIGWINCH
 
 // Flush sends a Barrier through the pipe: whatever was sent to this process
 // before, and is on its way through the runtime, arrives at Next before it does.
+// (Unless its number is higher: the kernel hands out the lowest first. What is sent
+// to whole process groups is lower.)
 func (p *Pipe) Flush() {
 	p.Watch(Barrier)
 	leaveHandlers()
