@@ -108,8 +108,7 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 		if status, gone := worker.Exited(); gone {
 			if cause != 0 && status == 128+int(unix.SIGTERM) {
 				status = cause
-			}
-			if worker.Killed() && cause == 0 {
+			} else if worker.Killed() {
 				complain("the muontrap under guard was killed: stopping what it ran")
 			}
 			return status, worker.Killed()

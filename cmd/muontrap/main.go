@@ -131,8 +131,8 @@ const maxMessage = 4096
 // there must not keep muontrap from its work.
 func complain(format string, args ...any) {
 	fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
-	n, _ := unix.Poll(fds, 0)
-	if n <= 0 || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
+	n, err := unix.Poll(fds, 0)
+	if n == 0 || err == unix.EINTR || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
 		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
 	}
 	defer unsuspended()()
