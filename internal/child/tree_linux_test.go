@@ -83,7 +83,7 @@ func TestChildrenOfEveryThreadAreFound(t *testing.T) {
 	const n = 4
 	var pids []int
 	started := make(chan int)
-	done := make(chan bool)
+	stop, done := make(chan bool), make(chan bool)
 	for range n {
 		go func() { // on a thread of its own, as long as the child lives
 			runtime.LockOSThread()
@@ -94,7 +94,7 @@ func TestChildrenOfEveryThreadAreFound(t *testing.T) {
 				return
 			}
 			started <- c.Process.Pid
-			<-done
+			<-stop
 			_ = c.Process.Kill()
 			_ = c.Wait()
 			done <- true
@@ -109,9 +109,7 @@ func TestChildrenOfEveryThreadAreFound(t *testing.T) {
 			t.Errorf("%v is without %d", got, pid)
 		}
 	}
-	for range n {
-		done <- true
-	}
+	close(stop)
 	for range n {
 		<-done
 	}
