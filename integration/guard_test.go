@@ -372,22 +372,3 @@ func anonymous(t *testing.T, pid int) (kB int) {
 	}
 	return kB
 }
-
-// The guard passes its signal on, but the worker has had the same one already.
-func TestSignalToTheProcessGroupOfAGuardCutsNoLastWords(t *testing.T) {
-	ownGroup := func(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
-	for range 10 {
-		h := startWith(t, ownGroup, "--guard", "-k10000", "--capture-output", "--stdio-window=4096", "--", "sh", "-c",
-			`trap 'trap "" TERM; head -c 20000 /dev/zero; exit 0' TERM; echo ready; while :; do sleep 0.02; done`)
-		if got := h.line(); got != "ready" {
-			t.Fatalf("got %q", got)
-		}
-		if err := syscall.Kill(-h.cmd.Process.Pid, syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		if got := len(h.readAll()); got != 20000 {
-			t.Errorf("%d bytes of 20000", got)
-		}
-		h.wantStatus(128 + 15)
-	}
-}

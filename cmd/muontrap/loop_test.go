@@ -318,3 +318,24 @@ func TestTurnsAllocateNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A signal for the whole process group comes twice to a worker under guard.
+func TestCopyOfASignalDoesNotCutTheLastWords(t *testing.T) {
+	r := in(t, draining)
+	r.guarded, r.forced = true, true
+	r.signals.Watch(unix.SIGTERM)
+	for _, c := range []struct {
+		sig  syscall.Signal
+		want phase
+	}{{unix.SIGTERM, draining}, {unix.SIGUSR1, done}} {
+		if err := unix.Kill(os.Getpid(), c.sig); err != nil {
+			t.Fatal(err)
+		}
+		await(t, r.signals.FD())
+		r.fds[pollSignals].Revents = unix.POLLIN
+		r.takeSignals()
+		if r.phase != c.want {
+			t.Errorf("%v: phase %d, want %d", c.sig, r.phase, c.want)
+		}
+	}
+}
