@@ -12,7 +12,7 @@ import (
 )
 
 // rekill is the pause between two rounds of SIGKILL.
-const rekill = 20 * time.Millisecond
+const rekill = 100 * time.Millisecond
 
 // end is what a signal, the host's end or a fault leads to, in any phase: it
 // begins the stop, or ends the wait for a host that is slow to take output.
