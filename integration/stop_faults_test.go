@@ -98,7 +98,7 @@ func (f *faulty) wantOrderlyEnd() {
 		f.t.Errorf("%s: status %d; messages: %q", f.name, got, f.messages())
 	}
 	usage := f.cmd.ProcessState
-	if used := usage.UserTime() + usage.SystemTime(); used > 6*time.Second {
+	if used := usage.UserTime() + usage.SystemTime(); used > 3*time.Second {
 		f.t.Errorf("%s: it used %v of CPU", f.name, used)
 	}
 	for line := range strings.Lines(f.messages()) {
