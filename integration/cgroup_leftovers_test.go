@@ -49,19 +49,7 @@ var leftoverCases = []cgroupCase{
 		g := newGroup()
 		h := start(t, inGroup(g, nil, self, "@family", "ignore")...)
 		h.wantReady()
-		program := h.program()
-		for _, m := range k.used() {
-			below := m + "/" + g + "/below"
-			if err := makeGroupDir(below); err != nil {
-				t.Fatal(err)
-			}
-			for _, pid := range pidsIn(m + "/" + g) {
-				if pid != program {
-					setFile(t, below+"/cgroup.procs", fmt.Sprint(pid))
-				}
-			}
-		}
-		k.freeze(t, g+"/below")
+		k.freezeChildren(t, h, g)
 		h.kill(syscall.SIGKILL)
 		<-h.exited
 		start(t, inGroup(g, nil, "echo", "ran")...).wantSays("ran\n", 0)

@@ -98,7 +98,7 @@ var limitCases = []cgroupCase{
 			t.Fatalf("output %q", got)
 		}
 		h.wantStatus(137)
-		h.wantLine()
+		h.wantOneMessage()
 		want := regexp.MustCompile(`^muontrap: memory\.(max|limit_in_bytes) 67108864 reached: the kernel killed \d+ process(es)?\n$`)
 		if !want.MatchString(h.messages()) {
 			t.Fatalf("message %q", h.messages())
@@ -111,7 +111,7 @@ var limitCases = []cgroupCase{
 		h := start(t, inGroup(newGroup(), k.memory(64<<20), "sh", "-c", self+" @hog 256 2>/dev/null; exit 7")...)
 		h.readAll()
 		h.wantStatus(7)
-		h.wantLine("reached: the kernel killed")
+		h.wantOneMessage("reached: the kernel killed")
 	}},
 	{"200 programs within 256 KiB", has("memory"), func(t *testing.T, k *kernel) {
 		// The kernel charges 64 pages ahead for each CPU, which is all of this limit:
@@ -154,7 +154,7 @@ var limitCases = []cgroupCase{
 		// What one without a limit gets at the same time is what the machine can give.
 		half := start(t, inGroup(newGroup(), options, self, "@burn", "5")...)
 		whole := start(t, inGroup(newGroup(), options[:4], self, "@burn", "5")...)
-		percent, can := number(t, half.line()), number(t, whole.line())
+		percent, can := number(t, half.readLine()), number(t, whole.readLine())
 		half.wantSays("", 0)
 		whole.wantSays("", 0)
 		t.Logf("%d %%, without a limit %d %%", percent, can)
@@ -165,12 +165,12 @@ var limitCases = []cgroupCase{
 	{"limit changed from outside while running", has("pids"), func(t *testing.T, k *kernel) {
 		g := newGroup()
 		h := start(t, inGroup(g, []string{"-c", "pids", "-s", "pids.max=50"}, self, "@crowd", "100")...)
-		if got := h.line(); got != "refused" {
+		if got := h.readLine(); got != "refused" {
 			t.Fatalf("got %q", got)
 		}
 		pids, _ := k.home("pids")
 		setFile(t, pids+"/"+g+"/pids.max", "max")
-		if got := h.line(); got != "all" {
+		if got := h.readLine(); got != "all" {
 			t.Fatalf("got %q", got)
 		}
 		h.kill(syscall.SIGTERM)
@@ -189,7 +189,7 @@ var limitCases = []cgroupCase{
 			t.Fatalf("output %q", got)
 		}
 		h.wantStatus(0)
-		h.wantLine("cpu.shares: asked for 1, the kernel made it 2")
+		h.wantOneMessage("cpu.shares: asked for 1, the kernel made it 2")
 	}},
 	{"v2's file on v1", onV1("memory"), func(t *testing.T, k *kernel) {
 		start(t, inGroup(newGroup(), []string{"-c", "memory", "-s", "memory.max=1000000"}, "echo", "ran")...).

@@ -221,7 +221,7 @@ var wayCases = map[string]func(*testing.T, way){
 		for program, word := range map[string]string{"no-such-program": "not found in PATH", "/no/such/program": "no such file"} {
 			h := w.start(t, nil, nil, program)
 			h.wantStatus(127)
-			h.wantLine(program, word)
+			h.wantOneMessage(program, word)
 		}
 	},
 	"program that cannot be run": func(t *testing.T, w way) {
@@ -229,7 +229,7 @@ var wayCases = map[string]func(*testing.T, way){
 		for _, program := range []string{dir + "/tool", dir} {
 			h := w.start(t, nil, nil, program)
 			h.wantStatus(126)
-			h.wantLine(program, "permission denied")
+			h.wantOneMessage(program, "permission denied")
 		}
 	},
 	"program that another user may not run": func(t *testing.T, w way) {
@@ -237,7 +237,7 @@ var wayCases = map[string]func(*testing.T, way){
 		w.start(t, nil, nil, dir+"/tool").wantSays("tool\n", 0)
 		h := w.start(t, nil, []string{"-u4001"}, dir+"/tool")
 		h.wantStatus(126)
-		h.wantLine(dir+"/tool", "permission denied")
+		h.wantOneMessage(dir+"/tool", "permission denied")
 	},
 	"interpreter that does not exist": func(t *testing.T, w way) {
 		dir := binaries(t, nil)
@@ -246,7 +246,7 @@ var wayCases = map[string]func(*testing.T, way){
 		}
 		h := w.start(t, nil, nil, dir+"/tool")
 		h.wantStatus(126)
-		h.wantLine(dir+"/tool", "interpreter")
+		h.wantOneMessage(dir+"/tool", "interpreter")
 	},
 	"script without interpreter line": func(t *testing.T, w way) {
 		dir := binaries(t, nil)

@@ -29,7 +29,7 @@ var rightsCases = []cgroupCase{
 		delegate(t, k.v1["pids"]+"/"+g)
 		h := startWith(t, prepared("user=4001"), inGroup(g+"/own", []string{"-c", "pids", "-s", "pids.max=10"},
 			"cat", k.v1["pids"]+"/"+g+"/own/pids.max", "/proc/self/cgroup")...)
-		if got := h.line(); got != "10" {
+		if got := h.readLine(); got != "10" {
 			t.Fatalf("limit %q", got)
 		}
 		got := string(h.readAll())

@@ -132,19 +132,7 @@ var stopCases = []cgroupCase{
 		g := newGroup()
 		h := start(t, inGroup(g, []string{"-k", "1000000"}, self, "@family")...)
 		h.wantReady()
-		program := h.program()
-		for _, m := range k.used() {
-			below := m + "/" + g + "/below"
-			if err := makeGroupDir(below); err != nil {
-				t.Fatal(err)
-			}
-			for _, pid := range pidsIn(m + "/" + g) {
-				if pid != program {
-					setFile(t, below+"/cgroup.procs", fmt.Sprint(pid))
-				}
-			}
-		}
-		k.freeze(t, g+"/below")
+		k.freezeChildren(t, h, g)
 		h.kill(syscall.SIGTERM)
 		h.wantWords("bye child", "bye daemon", "bye program")
 		h.wantStatus(128 + 15)
@@ -182,7 +170,7 @@ var stopCases = []cgroupCase{
 	{"fork bomb ends", has("pids"), func(t *testing.T, k *kernel) {
 		for _, option := range []string{"", "ignore"} {
 			h := start(t, inGroup(newGroup(), []string{"-k", "300", "-c", "pids", "-s", "pids.max=50"}, self, "@bomb", option)...)
-			h.line()
+			h.readLine()
 			h.kill(syscall.SIGTERM)
 			h.wantStatus(128 + 15)
 		}
@@ -197,7 +185,7 @@ var stopCases = []cgroupCase{
 		for _, option := range []string{"", "ignore"} {
 			n := crowd(t)
 			h := start(t, inGroup(newGroup(), []string{"-k", "500"}, self, "@crowd", fmt.Sprint(n), option)...)
-			if got := h.line(); got != "all" {
+			if got := h.readLine(); got != "all" {
 				t.Fatalf("got %q", got)
 			}
 			begun := time.Now()
@@ -239,7 +227,7 @@ var stopCases = []cgroupCase{
 // wantReady waits for a program that says so.
 func (h *host) wantReady() {
 	h.t.Helper()
-	if got := h.line(); got != "ready" {
+	if got := h.readLine(); got != "ready" {
 		h.t.Fatalf("got %q", got)
 	}
 }
@@ -252,6 +240,24 @@ func (h *host) wantWords(want ...string) {
 	if !slices.Equal(got, want) {
 		h.t.Fatalf("got %q, want %q; messages: %q", got, want, h.messages())
 	}
+}
+
+// freezeChildren moves all but the program into a group below, and freezes that.
+func (k *kernel) freezeChildren(t *testing.T, h *host, group string) {
+	t.Helper()
+	program := h.program()
+	for _, m := range k.used() {
+		below := m + "/" + group + "/below"
+		if err := makeGroupDir(below); err != nil {
+			t.Fatal(err)
+		}
+		for _, pid := range pidsIn(m + "/" + group) {
+			if pid != program {
+				setFile(t, below+"/cgroup.procs", fmt.Sprint(pid))
+			}
+		}
+	}
+	k.freeze(t, group+"/below")
 }
 
 // freeze stops a group by the means that its end is made sure with.

@@ -320,20 +320,6 @@ func inGroup(group string, options []string, program ...string) []string {
 	return slices.Concat([]string{"--group", group, "--capture-output"}, options, []string{"--"}, program)
 }
 
-// line returns the next line of output, and acknowledges it.
-func (h *host) line() string {
-	h.t.Helper()
-	var line []byte
-	for {
-		b := h.read(1)
-		h.ack(1)
-		if b[0] == '\n' {
-			return string(line)
-		}
-		line = append(line, b[0])
-	}
-}
-
 // wantSays waits for the end, with this output and status, and no messages.
 func (h *host) wantSays(output string, status int) {
 	h.t.Helper()
@@ -354,19 +340,5 @@ func (h *host) wantRefused(words ...string) {
 		h.t.Fatalf("output %q", got)
 	}
 	h.wantStatus(1)
-	h.wantLine(words...)
-}
-
-// wantLine wants one message with these words.
-func (h *host) wantLine(words ...string) {
-	h.t.Helper()
-	m := h.messages()
-	if !strings.HasPrefix(m, "muontrap: ") || strings.Count(m, "\n") != 1 {
-		h.t.Fatalf("want one line, got %q", m)
-	}
-	for _, w := range words {
-		if !strings.Contains(m, w) {
-			h.t.Errorf("no %q in the message %q", w, m)
-		}
-	}
+	h.wantOneMessage(words...)
 }

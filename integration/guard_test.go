@@ -63,15 +63,18 @@ const workerKilled = "the muontrap under guard was killed"
 // stubborn makes what it runs ignore SIGTERM.
 var stubborn = []string{"sh", "-c", `trap '' TERM; exec "$@"`, "sh"}
 
+// manners are how programs take SIGTERM, and delays to go with that.
+var manners = map[string][]string{
+	"heeds SIGTERM":   {"-k1000000", "--"},
+	"ignores SIGTERM": append([]string{"-k100", "--"}, stubborn...),
+}
+
 func TestGuardStopsWhatAKilledWorkerLeaves(t *testing.T) {
 	for _, s := range shapes() {
-		for name, options := range map[string][]string{
-			"heeds SIGTERM":   {"-k1000000", "--"},
-			"ignores SIGTERM": append([]string{"-k100", "--"}, stubborn...),
-		} {
+		for name, options := range manners {
 			t.Run(s.name+" "+name, func(t *testing.T) {
 				t.Parallel()
-				h, worker := startGuarded(t, append(options, s.program...)...)
+				h, worker := startGuarded(t, slices.Concat(options, s.program)...)
 				h.awaitReady(1 + s.n)
 				sigkill(t, worker)
 				h.wantStatus(128 + 9)
@@ -84,13 +87,10 @@ func TestGuardStopsWhatAKilledWorkerLeaves(t *testing.T) {
 
 func TestWorkerStopsEverythingWhenTheGuardIsKilled(t *testing.T) {
 	for _, s := range shapes() {
-		for name, options := range map[string][]string{
-			"heeds SIGTERM":   {"-k1000000", "--"},
-			"ignores SIGTERM": append([]string{"-k100", "--"}, stubborn...),
-		} {
+		for name, options := range manners {
 			t.Run(s.name+" "+name, func(t *testing.T) {
 				t.Parallel()
-				h, _ := startGuarded(t, append(options, s.program...)...)
+				h, _ := startGuarded(t, slices.Concat(options, s.program)...)
 				h.awaitReady(1 + s.n)
 				h.kill(syscall.SIGKILL)
 				eventually(t, "the end of all", func() bool { return len(tagged(h.tag)) == 0 })
