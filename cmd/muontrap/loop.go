@@ -280,16 +280,12 @@ func (s *supervisor) takeSignals() {
 		return
 	}
 	for sig, ok := s.signals.Next(); ok; sig, ok = s.signals.Next() {
-		switch sig {
-		case unix.SIGCHLD:
+		switch {
+		case sig == unix.SIGCHLD:
 			s.waitable = true
-		case signals.Barrier:
+		case sig == signals.Barrier:
 			s.flushed = true
-		case unix.SIGTERM:
-			if s.guarded && s.forced {
-				continue // the guard's copy of what was for both
-			}
-			s.end(128 + int(sig))
+		case sig == unix.SIGTERM && s.guarded && s.forced: // the guard's copy of what was for both
 		default:
 			s.end(128 + int(sig))
 		}

@@ -171,10 +171,6 @@ var movable = []string{"inherit-output", "watch", "kill-mode", "guard", "version
 // parse reads the words of the variable, and then the command line, which wins: one
 // that captures output takes it from where the variable would leave it.
 func parse(variable string, args []string) (*options, error) {
-	line := options{}
-	if _, err := line.read(args, nil); err != nil {
-		return nil, err
-	}
 	o := &options{delay: defaultDelay, window: protocol.DefaultWindow}
 	if words := strings.Fields(variable); len(words) > 0 {
 		rest, err := o.read(words, movable)
@@ -184,11 +180,15 @@ func parse(variable string, args []string) (*options, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", optionsVariable, err)
 		}
+		var line options
+		if _, err := line.read(args, nil); err == nil && line.captures() {
+			o.inheritOutput, o.watch = false, watchStdin
+		}
 	}
-	if line.captures() {
-		o.inheritOutput, o.watch = false, watchStdin
+	var err error
+	if o.program, err = o.read(args, nil); err != nil {
+		return nil, err
 	}
-	o.program, _ = o.read(args, nil) // it has been read without an error before
 	if o.help || o.version {
 		return o, nil
 	}
