@@ -315,22 +315,34 @@ func (d *dir) step(fd int, name, path string) (next int, made bool, err error) {
 	return next, made, nil
 }
 
-// enable lets directories below fd have this group's controllers (v2).
+// enable lets directories below fd have this group's controllers (v2). ENOENT
+// means that the directory vanished.
 func (d *dir) enable(fd int, path string) error {
 	if !d.v2 {
 		return nil
 	}
 	for _, c := range d.controllers {
-		enabled, err := readAt(fd, "cgroup.subtree_control")
-		if err != nil {
-			return fmt.Errorf("%s/cgroup.subtree_control: %w", path, err)
+		err := handDown(fd, path, c)
+		switch {
+		case err != nil && !same(fd, path):
+			return unix.ENOENT
+		case err != nil:
+			return err
 		}
-		if slices.Contains(strings.Fields(enabled), c) {
-			continue
-		}
-		if err := writeAt(fd, "cgroup.subtree_control", "+"+c); err != nil {
-			return explainEnable(err, path, c)
-		}
+	}
+	return nil
+}
+
+func handDown(fd int, path, controller string) error {
+	enabled, err := readAt(fd, "cgroup.subtree_control")
+	if err != nil {
+		return fmt.Errorf("%s/cgroup.subtree_control: %w", path, err)
+	}
+	if slices.Contains(strings.Fields(enabled), controller) {
+		return nil
+	}
+	if err := writeAt(fd, "cgroup.subtree_control", "+"+controller); err != nil {
+		return explainEnable(err, path, controller)
 	}
 	return nil
 }

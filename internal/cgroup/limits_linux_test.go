@@ -146,6 +146,21 @@ func TestControllerIsFoundWhereItIs(t *testing.T) {
 	}
 }
 
+// Another muontrap removes a directory above as soon as nobody uses it.
+func TestDirectoryThatVanishesIsNotBlamed(t *testing.T) {
+	d := openTemp(t, nil)
+	d.v2, d.controllers = true, []string{"pids"}
+	if err := d.enable(d.fd, d.path); err == nil || err == unix.ENOENT {
+		t.Errorf("a directory without the file: %v", err)
+	}
+	if err := os.Remove(d.path); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.enable(d.fd, d.path); err != unix.ENOENT {
+		t.Errorf("a removed directory: %v, want %v", err, unix.ENOENT)
+	}
+}
+
 func TestCountsInMessages(t *testing.T) {
 	for _, c := range []struct {
 		n          int
