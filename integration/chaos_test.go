@@ -355,11 +355,8 @@ func (r *chaosRun) prepare(cmd *exec.Cmd) {
 	// The kernel sends SIGHUP to process groups with stopped members and nobody
 	// to look after them. It should not be the group of whoever runs the tests.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	switch r.ending.name {
-	case "host killed":
+	if r.ending.name == "host killed" {
 		through(self, "@host")(cmd)
-	case "signal":
-		throughMask(lastSignal)(cmd)
 	}
 }
 

@@ -122,50 +122,36 @@ func throughShell(preparation string) func(*exec.Cmd) {
 
 // throughMask starts muontrap with these signals blocked.
 func throughMask(sigs ...syscall.Signal) func(*exec.Cmd) {
-	return through(maskArgs(sigs...)...)
-}
-
-func maskArgs(sigs ...syscall.Signal) []string {
 	args := []string{self, "@mask"}
 	for _, s := range sigs {
 		args = append(args, strconv.Itoa(int(s)))
 	}
-	return append(args, "--")
+	return through(append(args, "--")...)
 }
 
-// lastSignal is the one that muontrap subscribes to after all others.
-const lastSignal = syscall.Signal(64)
+// lastSignal is the one that muontrap takes after all others, and that the Go runtime
+// leaves alone.
+const lastSignal = syscall.Signal(32)
 
 // startArmed starts muontrap and waits until it hears every signal.
 func startArmed(t *testing.T, args ...string) *host {
 	t.Helper()
-	h := startWith(t, throughMask(lastSignal), args...)
+	h := start(t, args...)
 	h.armed()
 	return h
 }
 
-// armed waits until a muontrap that was started with lastSignal blocked hears
-// it, and so all others. The Go runtime unblocks what a program subscribes to,
-// on a thread that is not the main one.
+// armed waits until muontrap hears every signal.
 func (h *host) armed() {
 	h.t.Helper()
-	pid := h.cmd.Process.Pid
-	eventually(h.t, "muontrap to hear signals", func() bool {
-		if !runs(pid, muontrap) {
-			return false
-		}
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-		for _, f := range files {
-			if filepath.Base(filepath.Dir(f)) == strconv.Itoa(pid) {
-				continue
-			}
-			b, err := os.ReadFile(f)
-			if err == nil && !signalSet(h.t, procStatus(b)["SigBlk"])[lastSignal] {
-				return true
-			}
-		}
-		return false
-	})
+	eventually(h.t, "muontrap to hear signals", func() bool { return hearsAll(h.t, h.cmd.Process.Pid) })
+}
+
+// hearsAll tells whether a process is a muontrap that hears every signal.
+func hearsAll(t *testing.T, pid int) bool {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && runs(pid, muontrap) && signalSet(t, procStatus(status)["SigCgt"])[lastSignal]
 }
 
 // runs tells whether a process executes this file.

@@ -33,24 +33,6 @@ func startGuarded(t *testing.T, args ...string) (h *host, worker int) {
 	return h, worker
 }
 
-// hearsAll tells whether a Go program has subscribed to lastSignal. One thread
-// has all signals blocked that nobody has subscribed to.
-func hearsAll(t *testing.T, pid int) bool {
-	t.Helper()
-	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			continue
-		}
-		blocked := signalSet(t, procStatus(text)["SigBlk"])
-		if blocked[syscall.SIGWINCH] && !blocked[lastSignal] {
-			return true
-		}
-	}
-	return false
-}
-
 func sigkill(t *testing.T, pid int) {
 	t.Helper()
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {

@@ -13,11 +13,10 @@ import (
 	"testing"
 )
 
-// masks are sets of signals to be started with. The last signal is blocked in
-// each, for armed to see.
+// masks are sets of signals to be blocked at the start.
 var masks = map[string][]syscall.Signal{
-	"SIGCHLD": {syscall.SIGCHLD, lastSignal},
-	"SIGTERM": {syscall.SIGTERM, lastSignal},
+	"SIGCHLD": {syscall.SIGCHLD},
+	"SIGTERM": {syscall.SIGTERM},
 	"all":     allSignals(),
 }
 
@@ -104,11 +103,7 @@ func TestProgramUnderNohupIgnoresSIGHUP(t *testing.T) {
 // hears all that it will.
 func startIgnoring(t *testing.T, names string, args ...string) *host {
 	t.Helper()
-	h := startWith(t, func(c *exec.Cmd) {
-		throughMask(lastSignal)(c)
-		c.Args = append([]string{"/bin/sh", "-c", "trap '' " + names + `; exec "$@"`, "sh"}, c.Args...)
-		c.Path = "/bin/sh"
-	}, args...)
+	h := startWith(t, ignoring(names), args...)
 	h.armed()
 	return h
 }

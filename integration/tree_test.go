@@ -363,14 +363,14 @@ func TestWithKillModeProcessOrphansGoElsewhere(t *testing.T) {
 // they so are: the second through a process in between. They have no tag, for
 // they are to survive.
 func born(log1, log2 string) func(*exec.Cmd) {
-	return through(append([]string{"/bin/sh", "-c", `
+	return through("/bin/sh", "-c", `
 		tag=$MUONTRAP_TEST
 		unset MUONTRAP_TEST
 		"$1" @witness "$2" </dev/null >/dev/null 2>&1 &
 		sh -c '"$0" @witness "$1"; :' "$1" "$3" </dev/null >/dev/null 2>&1 &
 		export MUONTRAP_TEST="$tag"
 		shift 3
-		exec "$@"`, "sh", self, log1, log2}, maskArgs(lastSignal)...)...)
+		exec "$@"`, "sh", self, log1, log2)
 }
 
 // awaitWitness waits until a witness listens, and returns its pid.

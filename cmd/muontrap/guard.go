@@ -43,7 +43,6 @@ func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 	if err != nil {
 		return fail(statusFailure, err)
 	}
-	sigs.Armed()
 	worker, err := child.Start(&child.Spec{
 		Program: "/proc/self/exe",
 		Args:    append([]string{guardedName}, args...),
@@ -55,7 +54,6 @@ func guard(opts *options, args []string, sigs *signals.Pipe, host int) int {
 		return fail(statusFailure, err)
 	}
 	letGo(unix.Stdin, unix.Stdout)
-	sigs.Watch(unix.SIGCHLD)
 	if opts.watch == watchStdin {
 		host = -1 // fd 0 is the worker's
 	}

@@ -29,9 +29,8 @@ import (
 //	fd 1 broken   stopping      (drop output) done soon     done        -
 //	deadline      -             SIGKILL       SIGKILL       done        done
 //
-// "All" is the program and what is in its cgroup; without one, clearing only takes
-// until muontrap knows whether the program ended alone, or with a signal that was
-// for both. "Done soon" means as soon as all is gone. "Done" from draining means that
+// "All" is the program and what is in its cgroup; without one, clearing is over at once,
+// unless the program ended with a signal that was for both. "Done soon" means as soon as all is gone. "Done" from draining means that
 // output is lost: unless nothing was left after all, the status then tells of the
 // event and not of the program's success. A stop whose cause was that nobody
 // takes output any more ends without draining.
@@ -87,7 +86,6 @@ type supervisor struct {
 	forced   bool      // not the program's own end
 	gone     bool      // the program has ended
 	waitable bool      // some child may have ended since reap looked
-	flushed  bool      // clearing: no signal is on its way that came with that
 	cut      int       // clearing: the status of what made the host's patience end
 	owed     int       // draining: bytes in the pipe that may still be the program's
 	refused  bool      // a signal could not be sent, and that was said
@@ -123,9 +121,6 @@ func (s *supervisor) run() (status int) {
 		s.relay = child.NewRelay(s.streams.Source, unix.Stdout)
 		s.window = protocol.NewWindow(s.opts.window)
 	}
-	if s.program.FD() < 0 {
-		s.signals.Watch(unix.SIGCHLD)
-	}
 	for s.reap(); s.phase != done; s.turn() {
 	}
 	return s.status
@@ -136,7 +131,9 @@ func (s *supervisor) run() (status int) {
 func (s *supervisor) turn() {
 	s.wait()
 	s.reap()
-	s.takeSignals()
+	if s.fds[pollSignals].Revents != 0 {
+		s.takeSignals()
+	}
 	s.checkContained()
 	s.hearHost()
 	s.moveOutput()
@@ -225,17 +222,13 @@ func (s *supervisor) reap() {
 	switch {
 	case s.contained.Empty():
 	case s.leaves():
-		s.signals.Flush()
-		s.deadline = time.Now().Add(flushTime)
+		s.signals.Flush() // one that ended the program may have been for both
+		s.takeSignals()
 	default:
 		s.tell(s.contained.Terminate())
 	}
 	s.checkContained()
 }
-
-// flushTime is how long a barrier may take through the signals: it is a matter of
-// microseconds, or of a very busy machine.
-const flushTime = time.Second
 
 // leaves tells whether what is left is none of muontrap's business.
 func (s *supervisor) leaves() bool {
@@ -244,7 +237,7 @@ func (s *supervisor) leaves() bool {
 
 // clear tells whether nothing is left that has to be stopped.
 func (s *supervisor) clear() bool {
-	return s.leaves() && s.flushed || s.contained.Empty()
+	return s.leaves() || s.contained.Empty()
 }
 
 // checkContained moves on when nothing is left to be stopped.
@@ -276,15 +269,10 @@ func (s *supervisor) checkContained() {
 // takeSignals lets a signal begin the stop, or cut short what follows the
 // program's end.
 func (s *supervisor) takeSignals() {
-	if s.fds[pollSignals].Revents == 0 {
-		return
-	}
 	for sig, ok := s.signals.Next(); ok; sig, ok = s.signals.Next() {
 		switch {
 		case sig == unix.SIGCHLD:
 			s.waitable = true
-		case sig == signals.Barrier:
-			s.flushed = true
 		case sig == unix.SIGTERM && s.guarded && s.forced: // the guard's copy of what was for both
 		default:
 			s.end(128 + int(sig))
@@ -442,10 +430,6 @@ func (s *supervisor) checkDeadline() {
 	}
 	switch s.phase {
 	case stopping, clearing:
-		if s.leaves() {
-			s.flushed = true
-			return
-		}
 		s.escalate()
 	case draining:
 		if !s.forced {

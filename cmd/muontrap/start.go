@@ -24,10 +24,6 @@ func (s *supervisor) prepare() (err error) {
 	if s.opts.watch != watchStdin {
 		s.terminal = openTerminal()
 	}
-	// A signal must not leave a cgroup or a tree behind. Besides, in a background
-	// job, where SIGINT is ignored, muontrap hears it nevertheless, and so shall its
-	// program: not just when that happens to start later.
-	s.signals.Armed()
 	return s.contain()
 }
 

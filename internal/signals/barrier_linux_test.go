@@ -12,16 +12,19 @@ import (
 	"testing"
 )
 
-func TestBarrierComesAfterWhatWasSentBefore(t *testing.T) {
-	p := open(t, syscall.SIGUSR1)
-	for range 200 {
-		raise(t, syscall.SIGUSR1)
+func TestFlushBringsWhatWasSentBefore(t *testing.T) {
+	p := open(t, syscall.SIGUSR1, syscall.Signal(64))
+	for i := range 2000 {
+		s := []syscall.Signal{syscall.SIGUSR1, 64}[i%2]
+		sent := make(chan struct{})
+		go func() { // from another thread, so that this one need not be the one that takes it
+			raise(t, s)
+			close(sent)
+		}()
+		<-sent
 		p.Flush()
-		if got := p.next(t); got != syscall.SIGUSR1 {
-			t.Fatalf("got %v first", got)
-		}
-		if got := p.next(t); got != Barrier {
-			t.Fatalf("got %v, want the barrier", got)
+		if got, ok := p.Next(); !ok || got != s {
+			t.Fatalf("%d: got %v, %v after the flush, want %v", i, got, ok, s)
 		}
 	}
 }

@@ -16,10 +16,10 @@ func TestNoTerminatingSignalIsForgotten(t *testing.T) {
 		unix.SIGKILL, unix.SIGSTOP, // can't be caught
 		unix.SIGCHLD, unix.SIGURG, unix.SIGWINCH, // ignored by default
 		unix.SIGCONT, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, // stop and go on
-		unix.SIGPROF, 32, 33, 34, // the Go runtime's
+		allThreads,
 	}
 	heed(unix.SIGHUP)
-	sigs := slices.Concat(Terminating())
+	sigs := Terminating()
 	for s := syscall.Signal(1); s <= 64; s++ {
 		n := 0
 		for _, taken := range sigs {

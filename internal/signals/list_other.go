@@ -28,6 +28,3 @@ func nonblockingPipe() (r, w int, err error) {
 	}
 	return p[0], p[1], nil
 }
-
-// leaveHandlers has no way to wait for other threads here.
-func leaveHandlers() {}
