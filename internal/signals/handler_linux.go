@@ -44,9 +44,13 @@ import (
 func entries() (enter, enterFault uintptr)
 
 var (
-	waiting      [65]uint32 // by signal: it is in the pipe
-	pipe         int32      // its writing end
-	runtimeEntry uintptr    // the Go runtime's handler
+	waiting [65]uint32 // by signal: it is in the pipe
+
+	//lint:ignore U1000 for enter
+	pipe int32 // its writing end
+
+	//lint:ignore U1000 for enterFault
+	runtimeEntry uintptr // the Go runtime's handler
 )
 
 var faults = []syscall.Signal{unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS}
