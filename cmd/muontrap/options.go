@@ -47,7 +47,7 @@ const (
 	killAll                     // all descendants, also when the program ends by itself
 )
 
-var killModes = map[string]killMode{"tree": killTree, "process": killProcess, "all": killAll}
+var killModes = []string{killTree: "tree", killProcess: "process", killAll: "all"}
 
 // watched is what ends the program when it ends itself.
 type watched int
@@ -58,7 +58,7 @@ const (
 	watchNone                  // nothing: only signals do
 )
 
-var watches = map[string]watched{"stdin": watchStdin, "parent": watchParent, "none": watchNone}
+var watches = []string{watchStdin: "stdin", watchParent: "parent", watchNone: "none"}
 
 // An option is one row of the table that the parser and the usage text share.
 type option struct {
@@ -73,6 +73,7 @@ type section struct {
 	options []option
 }
 
+// sections is all constant, so that nothing has to be made of it at the start.
 var sections = []section{
 	{"The program", []option{
 		{"0", "arg0", "NAME", "its argv[0]; the file run is still PROGRAM", func(o *options, v string) error {
@@ -105,7 +106,7 @@ var sections = []section{
 			o.stderrOnly = true
 			return nil
 		}},
-		{"", "stdio-window", "BYTES", fmt.Sprintf("most unacknowledged bytes in flight (%d)", protocol.DefaultWindow), func(o *options, v string) error {
+		{"", "stdio-window", "BYTES", "most unacknowledged bytes in flight (10240)", func(o *options, v string) error {
 			n, err := parseNumber(v, math.MaxInt32)
 			o.window = int(n)
 			return err
@@ -117,24 +118,22 @@ var sections = []section{
 	}},
 	{"Its end", []option{
 		{"", "watch", "WHAT", "what it must not outlive: stdin, parent or none", func(o *options, v string) error {
-			what, ok := watches[v]
-			if !ok {
+			o.watch = watched(slices.Index(watches, v))
+			if o.watch < 0 {
 				return errors.New("not one of stdin, parent, none")
 			}
-			o.watch = what
 			return nil
 		}},
-		{"k", "delay-to-sigkill", "MS", fmt.Sprintf("milliseconds from SIGTERM to SIGKILL (%d)", defaultDelay.Milliseconds()), func(o *options, v string) error {
+		{"k", "delay-to-sigkill", "MS", "milliseconds from SIGTERM to SIGKILL (500)", func(o *options, v string) error {
 			ms, err := parseNumber(v, math.MaxInt32)
 			o.delay = time.Duration(ms) * time.Millisecond
 			return err
 		}},
 		{"", "kill-mode", "MODE", "what to stop without a cgroup: tree (default);\nall: it too when PROGRAM ends itself; process", func(o *options, v string) error {
-			mode, ok := killModes[v]
-			if !ok {
+			o.killMode = killMode(slices.Index(killModes, v))
+			if o.killMode < 0 {
 				return errors.New("not one of process, tree, all")
 			}
-			o.killMode = mode
 			return nil
 		}},
 		{"", "guard", "", "let a second process finish if SIGKILL hits", func(o *options, _ string) error {

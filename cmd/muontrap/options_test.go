@@ -4,6 +4,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -33,6 +34,18 @@ func mustParse(t *testing.T, line string) *options {
 		t.Fatalf("%s: %v", line, err)
 	}
 	return o
+}
+
+func TestUsageTellsTheDefaults(t *testing.T) {
+	text := usage()
+	for _, want := range []string{
+		fmt.Sprintf("in flight (%d)", protocol.DefaultWindow),
+		fmt.Sprintf("to SIGKILL (%d)", defaultDelay.Milliseconds()),
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in:\n%s", want, text)
+		}
+	}
 }
 
 func TestDefaults(t *testing.T) {

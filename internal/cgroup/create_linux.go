@@ -125,7 +125,7 @@ func find(hs []hierarchy, controller string) (hierarchy, error) {
 	}
 	slices.Sort(known)
 	hint := ""
-	if other := renamed[controller]; slices.Contains(known, other) {
+	if other := renamed(controller); slices.Contains(known, other) {
 		hint = fmt.Sprintf("; %s does its work here", other)
 	}
 	return hierarchy{}, fmt.Errorf("--controller %q: no such controller, there are: %s%s",

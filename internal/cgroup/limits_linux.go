@@ -61,31 +61,61 @@ func (d *dir) differs(s Setting) (got string, yes bool) {
 	return got, !strings.HasPrefix(s.File, "memory.") || max(have, want)-min(have, want) >= page
 }
 
-// renamed maps controllers to what does the same work in the other generation.
-var renamed = map[string]string{"blkio": "io", "io": "blkio", "cpuacct": "cpu"}
+// These are no maps: a program that wants none of them would wait for their making.
 
-// inV2 maps v1's files to v2's that do the same work, inV1 the other way.
-var inV2 = map[string]string{
-	"memory.limit_in_bytes":           "memory.max",
-	"memory.soft_limit_in_bytes":      "memory.high",
-	"memory.memsw.limit_in_bytes":     "memory.swap.max",
-	"cpu.shares":                      "cpu.weight",
-	"cpu.cfs_quota_us":                "cpu.max",
-	"cpu.cfs_period_us":               "cpu.max",
-	"blkio.weight":                    "io.weight",
-	"blkio.throttle.read_bps_device":  "io.max",
-	"blkio.throttle.write_bps_device": "io.max",
+// renamed is the controller that does the same work in the other generation.
+func renamed(controller string) string {
+	switch controller {
+	case "blkio":
+		return "io"
+	case "io":
+		return "blkio"
+	case "cpuacct":
+		return "cpu"
+	}
+	return ""
 }
 
-var inV1 = map[string]string{
-	"memory.max":      "memory.limit_in_bytes",
-	"memory.high":     "memory.soft_limit_in_bytes",
-	"memory.low":      "memory.soft_limit_in_bytes",
-	"memory.swap.max": "memory.memsw.limit_in_bytes",
-	"cpu.weight":      "cpu.shares",
-	"cpu.max":         "cpu.cfs_quota_us and cpu.cfs_period_us",
-	"io.weight":       "blkio.weight",
-	"io.max":          "blkio.throttle.*",
+// inV2 is the file of v2 that does the work of one of v1's.
+func inV2(file string) string {
+	switch file {
+	case "memory.limit_in_bytes":
+		return "memory.max"
+	case "memory.soft_limit_in_bytes":
+		return "memory.high"
+	case "memory.memsw.limit_in_bytes":
+		return "memory.swap.max"
+	case "cpu.shares":
+		return "cpu.weight"
+	case "cpu.cfs_quota_us", "cpu.cfs_period_us":
+		return "cpu.max"
+	case "blkio.weight":
+		return "io.weight"
+	case "blkio.throttle.read_bps_device", "blkio.throttle.write_bps_device":
+		return "io.max"
+	}
+	return ""
+}
+
+// inV1 is the file of v1 that does the work of one of v2's.
+func inV1(file string) string {
+	switch file {
+	case "memory.max":
+		return "memory.limit_in_bytes"
+	case "memory.high", "memory.low":
+		return "memory.soft_limit_in_bytes"
+	case "memory.swap.max":
+		return "memory.memsw.limit_in_bytes"
+	case "cpu.weight":
+		return "cpu.shares"
+	case "cpu.max":
+		return "cpu.cfs_quota_us and cpu.cfs_period_us"
+	case "io.weight":
+		return "blkio.weight"
+	case "io.max":
+		return "blkio.throttle.*"
+	}
+	return ""
 }
 
 func generation(v2 bool) string {
@@ -101,9 +131,9 @@ func (d *dir) explainSet(err error, file string, s Setting) error {
 	switch {
 	case errors.Is(err, unix.ENOENT):
 		hint = "this kernel has no such file"
-		other := inV1[s.File]
+		other := inV1(s.File)
 		if d.v2 {
-			other = inV2[s.File]
+			other = inV2(s.File)
 		}
 		if other != "" {
 			hint = fmt.Sprintf("this is %s, where the file is %s", generation(d.v2), other)
