@@ -45,11 +45,11 @@ func (p *Pipe) Next() (syscall.Signal, bool) {
 // can be caught (signal(7)). SIGHUP is left out where it was ignored when the process
 // started: that is what nohup(1) asks for.
 func Terminating() []syscall.Signal {
-	sigs := []syscall.Signal{
+	sigs := append(make([]syscall.Signal, 0, 64), // there are no more
 		unix.SIGTERM, unix.SIGINT, unix.SIGQUIT, unix.SIGABRT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2,
 		unix.SIGALRM, unix.SIGVTALRM, unix.SIGPROF, unix.SIGXCPU, unix.SIGXFSZ,
 		unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS,
-	}
+	)
 	if !signal.Ignored(unix.SIGHUP) {
 		sigs = append(sigs, unix.SIGHUP)
 	}
