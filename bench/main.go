@@ -8,7 +8,7 @@
 //	go run ./bench MUONTRAP [CSV [SECTION]...]
 //
 // It prints a table, and writes the same as CSV. What it needs beside muontrap
-// it compiles from testdata with gcc. Sections: start, idle, relay, latency,
+// it compiles from testdata with gcc. Sections: start, idle, relay, erlang, latency,
 // end, stop, hosts, many.
 package main
 
@@ -57,6 +57,7 @@ var sections = []struct {
 	{"start", (*bench).startUp},
 	{"idle", (*bench).idle},
 	{"relay", (*bench).relay},
+	{"erlang", (*bench).erlang},
 	{"latency", (*bench).latency},
 	{"end", (*bench).end},
 	{"stop", (*bench).stop},

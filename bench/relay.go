@@ -18,6 +18,8 @@ const (
 	relayRuns  = 7
 )
 
+var windows = []int{10 << 10, 64 << 10, 1 << 20}
+
 // relay is the throughput to a reader that acknowledges all it gets, against
 // that of the plainest loop and, for what the reader takes, of a bare pipe.
 func (b *bench) relay() error {
@@ -27,7 +29,7 @@ func (b *bench) relay() error {
 		window int
 	}
 	ways := []*variant{{contender: contender{name: "bare pipe", argv: flood}}}
-	for _, window := range []int{10 << 10, 64 << 10, 1 << 20} {
+	for _, window := range windows {
 		size := strconv.Itoa(window)
 		bare := append([]string{b.fixture("relay"), size}, flood...)
 		ours := append([]string{b.muontrap, "--capture-output", "--stdio-window", size, "--"}, flood...)

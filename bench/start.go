@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -53,19 +54,27 @@ func inCgroups() []way {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	group := fmt.Sprintf("muontrap_bench_%d", os.Getpid())
 	memory := "-c memory (v2)"
-	table, _ := os.ReadFile("/proc/mounts")
-	for line := range strings.Lines(string(table)) {
-		f := strings.Fields(line)
-		if len(f) > 3 && f[2] == "cgroup" && strings.Contains(f[3], "memory") {
-			memory = "-c memory (v1)"
-		}
+	if mounted("cgroup", "memory") != "" {
+		memory = "-c memory (v1)"
 	}
 	return []way{
-		{"-g", []string{"-g", group}},
-		{memory, []string{"-g", group, "-c", "memory"}},
+		{"-g", []string{"-g", benchGroup}},
+		{memory, []string{"-g", benchGroup, "-c", "memory"}},
 	}
+}
+
+var benchGroup = fmt.Sprintf("muontrap_bench_%d", os.Getpid())
+
+// mounted is where a file system of this type is, or "".
+func mounted(kind, option string) string {
+	table, _ := os.ReadFile("/proc/mounts")
+	for line := range strings.Lines(string(table)) {
+		if f := strings.Fields(line); len(f) > 3 && f[2] == kind && strings.Contains(f[3], option) {
+			return f[1]
+		}
+	}
+	return ""
 }
 
 const startRuns = 500
@@ -86,7 +95,14 @@ func (b *bench) startUp() error {
 		return err
 	}
 	defer closeAll(null, stdin, w)
+	directory := &contender{name: "mkdir and rmdir of a cgroup (v2)"}
+	unified := mounted("cgroup2", "")
 	for range startRuns {
+		begin := time.Now()
+		path := filepath.Join(unified, benchGroup)
+		if unified != "" && unix.Mkdir(path, 0o755) == nil && unix.Rmdir(path) == nil {
+			directory.samples = append(directory.samples, ms(time.Since(begin)))
+		}
 		for _, i := range rand.Perm(len(list)) {
 			c := list[i]
 			begin := time.Now()
@@ -100,7 +116,7 @@ func (b *bench) startUp() error {
 			c.samples = append(c.samples, ms(time.Since(begin)))
 		}
 	}
-	for _, c := range list {
+	for _, c := range append(list, directory) {
 		b.table.add("start", c.name, 0, "ms", c.samples, list[0].name, list[0].samples)
 	}
 	return nil

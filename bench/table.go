@@ -54,7 +54,7 @@ func (r row) fields() []string {
 	if r.n > 0 {
 		n, each = strconv.Itoa(r.n), r.p50/float64(r.n)
 	}
-	if r.section == "relay" {
+	if r.section == "relay" || r.section == "erlang" {
 		each = math.NaN() // n is the window
 	}
 	return []string{r.section, r.what, n, r.unit, number(r.p50), number(r.p99), number(each),
