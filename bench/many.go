@@ -14,14 +14,21 @@ import (
 
 const manyRuns = 3
 
-// many is the throughput of 1 to 1,000 muontraps at once, to one reader, and the
-// memory that each has then.
+// many is the throughput of 1 to 1,000 muontraps at once, to one reader, against as
+// many bare pipes, and the memory that each has then.
 func (b *bench) many() error {
 	var one []float64
 	for _, n := range []int{1, 10, 100, 1000} {
-		var speeds, memory []float64
+		flood := []string{b.fixture("stream"), "flood", strconv.Itoa(manyBytes(n))}
+		ours := append([]string{b.muontrap, "--capture-output", "--stdio-window", "65536", "--"}, flood...)
+		var bare, speeds, memory []float64
 		for range manyRuns {
-			speed, each, err := b.relayMany(n)
+			speed, _, err := relayMany(n, flood, false)
+			if err != nil {
+				return err
+			}
+			bare = append(bare, speed)
+			speed, each, err := relayMany(n, ours, true)
 			if err != nil {
 				return err
 			}
@@ -30,19 +37,26 @@ func (b *bench) many() error {
 		if one == nil {
 			one = speeds
 		}
+		b.table.add("many", "bare pipes", n, "MB/s", bare, "", nil)
+		b.table.add("many", "muontraps that relay", n, "MB/s", speeds, "bare pipes", bare)
 		b.table.add("many", "muontraps that relay", n, "MB/s", speeds, "one", one)
 		b.table.add("many", "memory of each", n, "kB anon", memory, "", nil)
 	}
 	return nil
 }
 
-// relayMany lets n muontraps, which all wait with a full window, have their
-// acknowledgements.
-func (b *bench) relayMany(n int) (speed, memoryEach float64, err error) {
-	argv := []string{b.muontrap, "--capture-output", "--stdio-window", "65536", "--",
-		b.fixture("stream"), "flood", strconv.Itoa(relayBytes / n)}
-	outs, acks := make([]unix.PollFd, n), make([]int, n)
-	for i := range n {
+// manyBytes is what each of n relays: enough for its start and end not to count.
+func manyBytes(n int) int { return max(relayBytes/n, 1_000_000) }
+
+// relayMany starts n programs, which all wait with a full pipe or window, and then
+// takes all that they write.
+func relayMany(n int, argv []string, acknowledge bool) (speed, memoryEach float64, err error) {
+	reader, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return 0, 0, err
+	}
+	acks := map[int32]int{} // by what is read from; -1: there are none
+	for range n {
 		stdin, w, err := pipe()
 		if err != nil {
 			return 0, 0, err
@@ -56,50 +70,64 @@ func (b *bench) relayMany(n int) (speed, memoryEach float64, err error) {
 		if err != nil {
 			return 0, 0, err
 		}
-		outs[i], acks[i] = unix.PollFd{Fd: int32(r), Events: unix.POLLIN}, w
-		if _, err := unix.Poll(outs[i:i+1], -1); err != nil && err != unix.EINTR {
+		event := unix.EpollEvent{Fd: int32(r), Events: unix.EPOLLIN}
+		if err := unix.EpollCtl(reader, unix.EPOLL_CTL_ADD, r, &event); err != nil {
+			return 0, 0, err
+		}
+		if !acknowledge {
+			unix.Close(w)
+			w = -1
+		}
+		acks[int32(r)] = w
+		if _, err := unix.Poll([]unix.PollFd{{Fd: int32(r), Events: unix.POLLIN}}, -1); err != nil && err != unix.EINTR {
 			return 0, 0, err
 		}
 		memoryEach += field(fmt.Sprintf("/proc/%d/smaps_rollup", pid), "Anonymous:") / float64(n)
 	}
+	want := manyBytes(n) * n
 	begin := time.Now()
-	total, err := readMany(outs, acks)
-	took := time.Since(begin)
-	reap()
-	if want := relayBytes / n * n; err == nil && total != want {
-		err = fmt.Errorf("%d bytes of %d", total, want)
+	if err := readMany(reader, acks, want); err != nil {
+		return 0, 0, err
 	}
-	return float64(total) / 1e6 / took.Seconds(), memoryEach, err
+	took := time.Since(begin)
+	for r, w := range acks {
+		closeAll(int(r), w)
+	}
+	closeAll(reader)
+	reap()
+	return float64(want) / 1e6 / took.Seconds(), memoryEach, nil
 }
 
-// readMany reads and acknowledges until all pipes have ended.
-func readMany(outs []unix.PollFd, acks []int) (total int, err error) {
+// readMany reads and acknowledges until it has all.
+func readMany(reader int, acks map[int32]int, want int) error {
+	events := make([]unix.EpollEvent, 64)
 	buf := make([]byte, 64<<10)
 	ack := make([]byte, 0, len(buf))
-	for left := len(outs); left > 0; {
-		if _, err := unix.Poll(outs, 60_000); err != nil && err != unix.EINTR {
-			return total, err
+	for want > 0 {
+		ready, err := unix.EpollWait(reader, events, 60_000)
+		if err != nil && err != unix.EINTR {
+			return err
 		}
-		for i := range outs {
-			if outs[i].Revents == 0 {
+		for _, e := range events[:max(ready, 0)] {
+			n, err := unix.Read(int(e.Fd), buf)
+			if err != nil {
+				return err
+			}
+			want -= n
+			if n == 0 { // the end of a bare pipe
+				if err := unix.EpollCtl(reader, unix.EPOLL_CTL_DEL, int(e.Fd), nil); err != nil {
+					return err
+				}
 				continue
 			}
-			n, err := unix.Read(int(outs[i].Fd), buf)
-			if err != nil {
-				return total, err
+			w := acks[e.Fd]
+			if w < 0 {
+				continue
 			}
-			total += n
-			if n > 0 {
-				_, err = unix.Write(acks[i], protocol.AppendAcks(ack, n))
-			} else {
-				closeAll(int(outs[i].Fd), acks[i])
-				outs[i] = unix.PollFd{Fd: -1}
-				left--
-			}
-			if err != nil {
-				return total, err
+			if _, err := unix.Write(w, protocol.AppendAcks(ack, n)); err != nil {
+				return err
 			}
 		}
 	}
-	return total, nil
+	return nil
 }
