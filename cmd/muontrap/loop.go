@@ -30,10 +30,10 @@ import (
 //	deadline      -             SIGKILL       SIGKILL       done        done
 //
 // "All" is the program and what is in its cgroup; without one, clearing is over at once,
-// unless the program ended with a signal that was for both. "Done soon" means as soon as all is gone. "Done" from draining means that
-// output is lost: unless nothing was left after all, the status then tells of the
-// event and not of the program's success. A stop whose cause was that nobody
-// takes output any more ends without draining.
+// unless the program ended with a signal that was for both. "Done soon" means as soon as
+// all is gone. "Done" from draining means that output is lost: unless nothing was left
+// after all, the status then tells of the event and not of the program's success. A stop
+// whose cause was that nobody takes output any more ends without draining.
 type phase int
 
 const (

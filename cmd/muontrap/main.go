@@ -57,7 +57,7 @@ func main() {
 const memoryLimit = 32 << 20
 
 func run(args []string, parent int) int {
-	// From here on, no signal leaves a cgroup or a tree behind. (SIGINT is heard even in a
+	// From here on, every signal is an order to stop. (SIGINT is heard even in a
 	// background job, which ignores it. So it is not ignored in the program either.)
 	sigs, err := signals.Open(append(signals.Terminating(), unix.SIGCHLD)) // orphans end, too
 	if err != nil {

@@ -34,6 +34,7 @@ func (s *supervisor) contain() (err error) {
 	s.contained = s.group
 	switch {
 	case s.opts.group != nil:
+		s.signals.Settle() // else a signal from before could still leave directories behind
 		if s.group, err = cgroup.Create(*s.opts.group, s.opts.controllers); err != nil {
 			return err
 		}

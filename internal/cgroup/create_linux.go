@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -272,6 +273,7 @@ func (d *dir) open(names []string) error {
 			return err
 		}
 	}
+	d.removeFrom(path.Dir(d.path))
 	return fmt.Errorf("%s: %w", d.path, errVanished)
 }
 
@@ -288,7 +290,9 @@ func (d *dir) walk(names []string) (fd int, made bool, err error) {
 		}
 		unix.Close(fd)
 		if err != nil {
-			d.removeFrom(at) // what was made on the way
+			if err != unix.ENOENT && err != unix.ENODEV { // else somebody may just be making it
+				d.removeFrom(at) // what was made on the way
+			}
 			return -1, false, err
 		}
 		fd, at = next, at+"/"+name

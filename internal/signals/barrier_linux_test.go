@@ -8,11 +8,14 @@
 package signals
 
 import (
+	"runtime"
 	"syscall"
 	"testing"
 )
 
 func TestFlushBringsWhatWasSentBefore(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	p := open(t, syscall.SIGUSR1, syscall.Signal(64))
 	for i := range 2000 {
 		s := []syscall.Signal{syscall.SIGUSR1, 64}[i%2]

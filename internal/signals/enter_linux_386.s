@@ -14,16 +14,20 @@ TEXT ·entries(SB), NOSPLIT, $0-8
 // 4(SP), at the entry: signal number
 TEXT enter<>(SB), NOSPLIT|TOPFRAME, $4-12
 	MOVL	signal+0(FP), AX
-	LEAL	·waiting(SB), CX
-	CMPL	(CX)(AX*4), $0
+	LEAL	·waiting(SB), SI
+	LEAL	(SI)(AX*4), SI
+	CMPL	(SI), $0
 	JNE	done
-	MOVL	$1, (CX)(AX*4)
+	MOVL	$1, (SI)
 	MOVB	AX, number-4(SP)
 	MOVL	·pipe(SB), BX
 	LEAL	number-4(SP), CX
 	MOVL	$1, DX
 	MOVL	$4, AX // write
 	INT	$0x80
+	TESTL	AX, AX
+	JGE	done
+	MOVL	$0, (SI)
 done:
 	RET
 

@@ -14,16 +14,20 @@ TEXT ·entries(SB), NOSPLIT, $0-16
 // DI: signal number
 TEXT enter<>(SB), NOSPLIT|TOPFRAME, $8
 	MOVL	DI, AX
-	LEAQ	·waiting(SB), CX
-	CMPL	(CX)(AX*4), $0
+	LEAQ	·waiting(SB), R8
+	LEAQ	(R8)(AX*4), R8
+	CMPL	(R8), $0
 	JNE	done
-	MOVL	$1, (CX)(AX*4)
+	MOVL	$1, (R8)
 	MOVB	AX, number-8(SP)
 	MOVL	·pipe(SB), DI
 	LEAQ	number-8(SP), SI
 	MOVL	$1, DX
 	MOVL	$1, AX // write
 	SYSCALL
+	TESTQ	AX, AX
+	JGE	done
+	MOVL	$0, (R8)
 done:
 	RET
 

@@ -13,18 +13,23 @@ TEXT ·entries(SB), NOSPLIT, $0-8
 
 // R0: signal number
 TEXT enter<>(SB), NOSPLIT|TOPFRAME, $8
-	MOVW	$·waiting(SB), R1
-	MOVW	R0<<2(R1), R2
+	MOVW	$·waiting(SB), R3
+	ADD	R0<<2, R3
+	MOVW	(R3), R2
 	CMP	$0, R2
 	BNE	done
 	MOVW	$1, R2
-	MOVW	R2, R0<<2(R1)
+	MOVW	R2, (R3)
 	MOVB	R0, number-4(SP)
 	MOVW	·pipe(SB), R0
 	MOVW	$number-4(SP), R1
 	MOVW	$1, R2
 	MOVW	$4, R7 // write
 	SWI	$0
+	CMP	$0, R0
+	BGE	done
+	MOVW	$0, R2
+	MOVW	R2, (R3)
 done:
 	RET
 

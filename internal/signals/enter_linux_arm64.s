@@ -13,17 +13,21 @@ TEXT ·entries(SB), NOSPLIT, $0-16
 
 // R0: signal number
 TEXT enter<>(SB), NOSPLIT|TOPFRAME, $16
-	MOVD	$·waiting(SB), R1
-	MOVWU	(R1)(R0<<2), R2
+	MOVD	$·waiting(SB), R3
+	ADD	R0<<2, R3
+	MOVWU	(R3), R2
 	CBNZ	R2, done
 	MOVW	$1, R2
-	MOVW	R2, (R1)(R0<<2)
+	MOVW	R2, (R3)
 	MOVB	R0, number-8(SP)
 	MOVW	·pipe(SB), R0
 	MOVD	$number-8(SP), R1
 	MOVD	$1, R2
 	MOVD	$64, R8 // write
 	SVC
+	CMP	$0, R0
+	BGE	done
+	MOVW	ZR, (R3)
 done:
 	RET
 

@@ -15,19 +15,21 @@ TEXT ·entries(SB), NOSPLIT, $0-8
 
 // R4: signal number
 TEXT enter<>(SB), NOSPLIT|TOPFRAME, $4
-	MOVW	$·waiting(SB), R8
+	MOVW	$·waiting(SB), R16
 	SLL	$2, R4, R9
-	ADDU	R9, R8
-	MOVW	(R8), R9
+	ADDU	R9, R16
+	MOVW	(R16), R9
 	BNE	R9, done
 	MOVW	$1, R9
-	MOVW	R9, (R8)
+	MOVW	R9, (R16)
 	MOVB	R4, number-4(SP)
 	MOVW	·pipe(SB), R4
 	MOVW	$number-4(SP), R5
 	MOVW	$1, R6
 	MOVW	$4004, R2 // write
 	SYSCALL
+	BEQ	R7, done
+	MOVW	R0, (R16)
 done:
 	RET
 

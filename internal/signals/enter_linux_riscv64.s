@@ -26,6 +26,8 @@ TEXT enter<>(SB), NOSPLIT|TOPFRAME, $8
 	MOV	$1, A2
 	MOV	$64, A7 // write
 	ECALL
+	BGEZ	A0, done
+	MOVW	ZERO, (T0)
 done:
 	RET
 

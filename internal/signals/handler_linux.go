@@ -24,11 +24,13 @@ import (
 //			return;
 //		waiting[signal] = 1;
 //		char number = signal;
-//		write(pipe, &number, 1);
+//		if (write(pipe, &number, 1) < 0)
+//			waiting[signal] = 0;
 //	}
 //
-// A signal that waits already is not written again, so the pipe is never full. The
-// registers that it changes are restored by the kernel (sigreturn(2)).
+// A signal that waits already is not written again (but by a thread that looked in the
+// same moment), so the pipe is never full. The registers that it changes are restored by
+// the kernel (sigreturn(2)).
 //
 // What may be a fault of this very program, and not sent by anybody, is for the runtime,
 // which makes a panic of it:
@@ -55,13 +57,15 @@ var (
 
 var faults = []syscall.Signal{unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS}
 
-// Open subscribes to these signals.
+// Open subscribes to these signals. Those that came before have their default effect, see
+// Settle.
 func Open(sigs []syscall.Signal) (*Pipe, error) {
 	r, w, err := nonblockingPipe()
 	if err != nil {
 		return nil, os.NewSyscallError("pipe", err)
 	}
 	pipe = int32(w)
+	clear(waiting[:])
 	// Flags, mask and the way back are as the runtime has them for a signal of its own.
 	action, err := sigaction(unix.SIGURG, nil)
 	if err != nil {
@@ -74,18 +78,19 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 		if slices.Contains(faults, s) {
 			action[handler] = enterFault
 		}
-		if _, err := sigaction(s, &action); err != nil {
+		if _, err := sigaction(s, &action); err != nil && s < firstRealTime { // emulators have fewer
 			return nil, err
 		}
 	}
 	return &Pipe{r, w}, nil
 }
 
-// taken lets a signal be written again. Whatever it is about has to be looked at after
-// that.
+// taken lets a signal be written again: whoever then looks at what it is about finds all
+// that came with those that were not written.
 func taken(s byte) { atomic.StoreUint32(&waiting[s], 0) }
 
-// Flush returns when all that was sent to this process before is in the pipe.
+// Flush returns when all that was sent to this process before is in the pipe. It is for the
+// main goroutine, which is locked to its thread.
 func (p *Pipe) Flush() {
 	// What no thread has begun to take, this one takes: it does so when its mask changes.
 	var all, old unix.Sigset_t

@@ -9,6 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// firstRealTime is the first real-time signal (signal(7)).
+const firstRealTime = syscall.Signal(32)
+
 // allThreads is how the Go runtime asks something of all threads; it ignores one that
 // somebody else sends.
 const allThreads = 33
@@ -16,7 +19,7 @@ const allThreads = 33
 // peculiar lists what only Linux has.
 func peculiar() []syscall.Signal {
 	sigs := []syscall.Signal{unix.SIGIO, unix.SIGPWR, sigStackFault}
-	for s := syscall.Signal(64); s >= 32; s-- { // real-time signals
+	for s := syscall.Signal(64); s >= firstRealTime; s-- {
 		if s != allThreads {
 			sigs = append(sigs, s)
 		}

@@ -3,6 +3,8 @@
 
 //go:build !linux || !(386 || amd64 || arm || arm64 || mips || mipsle || riscv64)
 
+// Systems and processors for which enter is not written. Of Linux's, none is released.
+
 package signals
 
 import (
@@ -33,6 +35,9 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 }
 
 func taken(byte) {}
+
+// Settle has nothing to do.
+func (p *Pipe) Settle() {}
 
 // Flush has no way to wait for other threads here.
 func (p *Pipe) Flush() {}

@@ -5,8 +5,8 @@
 // wait for them together with everything else.
 //
 // Through os/signal, each signal takes a round trip to another thread to subscribe
-// to, which made up a quarter of muontrap's start, and two more threads for as long as
-// it lives. On Linux, signals therefore have a handler of our own (enter_linux_*.s),
+// to, which made up a sixth of muontrap's start, and more threads for as long as it
+// lives. On Linux, signals therefore have a handler of our own (enter_linux_*.s),
 // which does what sigaction(2) handlers have done since there are pipes: it writes the
 // signal's number to one.
 package signals
@@ -18,8 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pipe delivers signals, one byte each, in the order in which they arrived. There is
-// one in a process, and it lives as long as that.
+// Pipe delivers signals, one byte each, roughly in the order of their arrival. One that
+// waits already need not come again. There is one Pipe in a process, and it lives as long
+// as that.
 type Pipe struct{ r, w int }
 
 // FD is readable while a signal waits for Next.

@@ -22,10 +22,6 @@ func open(t *testing.T, sigs ...syscall.Signal) *Pipe {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		for ok := true; ok; _, ok = p.Next() { // what waits here would not be written to the next pipe
-		}
-	})
 	return p
 }
 

@@ -1,0 +1,62 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build 386 || amd64 || arm || arm64 || mips || mipsle || riscv64
+
+package signals
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// settleTime bounds the wait for other threads: an emulator may have some of its own.
+const settleTime = 100 * time.Millisecond
+
+// Settle returns when the default effect of all signals that came before Open has come. A
+// thread that is in the Go runtime's handler is about to end this process, and may be held
+// up on a busy machine: so this waits until every other thread was seen elsewhere. It takes
+// 0.1 ms. A program without a cgroup is not worth them: what it would leave behind dies of
+// its parent-death signal.
+func (p *Pipe) Settle() {
+	fd, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	var entries [1024]byte // for more threads than there are
+	n, _ := unix.ReadDirent(fd, entries[:])
+	_, _, threads := unix.ParseDirent(entries[:max(n, 0)], -1, nil)
+	self := strconv.Itoa(unix.Gettid())
+	for _, thread := range threads {
+		for end := time.Now().Add(settleTime); thread != self && !asleep(fd, thread) && time.Now().Before(end); {
+			_ = unix.Nanosleep(&unix.Timespec{Nsec: 10_000}, nil)
+		}
+	}
+}
+
+// asleep tells whether a thread sleeps outside of all signal handlers, where the Go
+// runtime never has SIGCHLD blocked (proc_pid_stat(5)).
+func asleep(tasks int, thread string) bool {
+	fd, err := unix.Openat(tasks, thread+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return true // it has ended
+	}
+	defer unix.Close(fd)
+	var stat [512]byte
+	n, _ := unix.Read(fd, stat[:])
+	fields := stat[bytes.LastIndexByte(stat[:max(n, 0)], ')')+1 : max(n, 0)] // from the third on
+	const state, blocked = 3, 32
+	var field []byte
+	for i := state; i <= blocked; i++ {
+		field, fields, _ = bytes.Cut(bytes.TrimPrefix(fields, []byte(" ")), []byte(" "))
+		if i == state && string(field) != "S" {
+			return false
+		}
+	}
+	set, err := strconv.ParseUint(string(field), 10, 64)
+	return err == nil && set&(1<<(unix.SIGCHLD-1)) == 0
+}
