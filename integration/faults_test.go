@@ -240,6 +240,7 @@ func TestProgramThatCannotBeSignalledIsNamedAndLeft(t *testing.T) {
 	begin := time.Now()
 	h := startFaulty(t, failingSignals(unix.EPERM), "-k100", "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")
 	program := h.readPID()
+	eventually(t, "sh to become sleep", func() bool { return processName(program) == "sleep" })
 	h.kill(syscall.SIGTERM)
 	h.wantStatus(128 + 15)
 	if took := time.Since(begin); took < 10*time.Second {
