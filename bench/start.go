@@ -97,9 +97,9 @@ func (b *bench) startUp() error {
 	defer closeAll(null, stdin, w)
 	directory := &contender{name: "mkdir and rmdir of a cgroup (v2)"}
 	unified := mounted("cgroup2", "")
+	path := filepath.Join(unified, benchGroup)
 	for range startRuns {
 		begin := time.Now()
-		path := filepath.Join(unified, benchGroup)
 		if unified != "" && unix.Mkdir(path, 0o755) == nil && unix.Rmdir(path) == nil {
 			directory.samples = append(directory.samples, ms(time.Since(begin)))
 		}

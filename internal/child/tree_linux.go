@@ -4,7 +4,6 @@
 package child
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -230,15 +229,9 @@ func scan() func(pid int) []int {
 	return func(pid int) []int { return kids[pid] }
 }
 
-// parentOf is a process's parent, 0 if there is no such process
-// (proc_pid_stat(5)).
+// parentOf is a process's parent, 0 if there is no such process.
 func parentOf(pid int) int {
-	stat, err := proc.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(stat[max(0, bytes.LastIndexByte(stat, ')')):]), " ")
-	f := strings.Fields(rest)
+	f := proc.Stat("/proc/" + strconv.Itoa(pid) + "/stat")
 	if len(f) < 2 {
 		return 0
 	}

@@ -6,10 +6,10 @@
 package signals
 
 import (
-	"bytes"
 	"strconv"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,31 +32,23 @@ func (p *Pipe) Settle() {
 	_, _, threads := unix.ParseDirent(entries[:max(n, 0)], -1, nil)
 	self := strconv.Itoa(unix.Gettid())
 	for _, thread := range threads {
-		for end := time.Now().Add(settleTime); thread != self && !asleep(fd, thread) && time.Now().Before(end); {
+		for end := time.Now().Add(settleTime); thread != self && !asleep(thread) && time.Now().Before(end); {
 			_ = unix.Nanosleep(&unix.Timespec{Nsec: 10_000}, nil)
 		}
 	}
 }
 
 // asleep tells whether a thread sleeps outside of all signal handlers, where the Go
-// runtime never has SIGCHLD blocked (proc_pid_stat(5)).
-func asleep(tasks int, thread string) bool {
-	fd, err := unix.Openat(tasks, thread+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
+// runtime never has SIGCHLD blocked.
+func asleep(thread string) bool {
+	stat := proc.Stat("/proc/self/task/" + thread + "/stat")
+	if stat == nil {
 		return true // it has ended
 	}
-	defer unix.Close(fd)
-	var stat [512]byte
-	n, _ := unix.Read(fd, stat[:])
-	fields := stat[bytes.LastIndexByte(stat[:max(n, 0)], ')')+1 : max(n, 0)] // from the third on
-	const state, blocked = 3, 32
-	var field []byte
-	for i := state; i <= blocked; i++ {
-		field, fields, _ = bytes.Cut(bytes.TrimPrefix(fields, []byte(" ")), []byte(" "))
-		if i == state && string(field) != "S" {
-			return false
-		}
+	const state, blocked = 0, 29
+	if len(stat) <= blocked || stat[state] != "S" {
+		return false
 	}
-	set, err := strconv.ParseUint(string(field), 10, 64)
+	set, err := strconv.ParseUint(stat[blocked], 10, 64)
 	return err == nil && set&(1<<(unix.SIGCHLD-1)) == 0
 }
