@@ -38,7 +38,6 @@ func init() {
 // preparations are what a command can be started with that no exec.Cmd offers.
 var preparations = map[string]func(value string) error{
 	"enter":     func(dir string) error { return writeOnce(dir+"/cgroup.procs", "0") },
-	"pin":       pinToOneCPU,
 	"block":     blockSignal,
 	"nofile":    limitDescriptors,
 	"user":      becomeUser,
@@ -70,20 +69,6 @@ func prepared(steps ...string) func(*exec.Cmd) {
 		c.Args = slices.Concat([]string{self, "@prepare"}, steps, []string{"--", muontrap}, c.Args[1:])
 		c.Path = self
 	}
-}
-
-func pinToOneCPU(string) error {
-	var all, one unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
-		return err
-	}
-	for cpu := range 1024 {
-		if all.IsSet(cpu) {
-			one.Set(cpu)
-			return unix.SchedSetaffinity(0, &one)
-		}
-	}
-	return errors.New("no CPU")
 }
 
 func blockSignal(value string) error {

@@ -66,6 +66,9 @@ func (s *supervisor) start() (err error) {
 	switch {
 	case err == nil:
 		letGo(s.opts.handedOn()...)
+		if refused := s.group.Loosen(); refused != nil {
+			complain("%v", refused)
+		}
 	case startStatus(err) == statusFailure:
 		return s.group.Explain(err)
 	}

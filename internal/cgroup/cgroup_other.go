@@ -19,6 +19,7 @@ func Create(string, []Controller) (*Group, error) {
 func Offers() (layout, kill string) { return "only Linux has them", "no" }
 
 func (*Group) Dirs() Dirs              { return Dirs{} }
+func (*Group) Loosen() error           { return nil }
 func (*Group) EventsFD() int           { return -1 }
 func (*Group) Empty() bool             { return true }
 func (*Group) Members() []int          { return nil }

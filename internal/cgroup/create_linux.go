@@ -23,6 +23,7 @@ import (
 type Group struct {
 	names []string // the path's parts
 	dirs  []*dir
+	tight *dir // whose memory limit lacks a page until the program runs
 	notes []string
 }
 
@@ -79,6 +80,9 @@ func (g *Group) create(hs []hierarchy, controllers []Controller) error {
 			if note != "" {
 				g.notes = append(g.notes, note)
 			}
+		}
+		if c.Name == "memory" && len(c.Settings) > 0 {
+			g.tighten(d)
 		}
 	}
 	return nil

@@ -27,9 +27,9 @@ func (g *Group) Hits() []string {
 }
 
 func (d *dir) memoryHits() []string {
-	events, limit := "memory.events", "memory.max"
+	events, limit := "memory.events", d.memoryLimit()
 	if !d.v2 {
-		events, limit = "memory.oom_control", "memory.limit_in_bytes"
+		events = "memory.oom_control"
 	}
 	n := d.count(events, "oom_kill")
 	if n == 0 {

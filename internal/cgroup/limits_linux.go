@@ -61,6 +61,41 @@ func (d *dir) differs(s Setting) (got string, yes bool) {
 	return got, !strings.HasPrefix(s.File, "memory.") || max(have, want)-min(have, want) >= page
 }
 
+// batchPages is what the kernel charges to a processor ahead of need, if the limit
+// leaves room for it (MEMCG_CHARGE_BATCH, since Linux 6.1). A limit of just that is
+// used up by the first processor, and a program that its execve(2) moves to another
+// dies of it.
+const batchPages = 64
+
+// tighten takes a page off such a limit, so that each page is charged by itself.
+func (g *Group) tighten(d *dir) {
+	if d.value(d.memoryLimit()) == pages(batchPages) && writeAt(d.fd, d.memoryLimit(), pages(batchPages-1)) == nil {
+		g.tight = d
+	}
+}
+
+// Loosen gives the program all of its limit, now that it runs: what it has already
+// used leaves no room for a batch.
+func (g *Group) Loosen() error {
+	if g.tight == nil {
+		return nil
+	}
+	s := Setting{g.tight.memoryLimit(), pages(batchPages)}
+	if err := writeAt(g.tight.fd, s.File, s.Value); err != nil {
+		return g.tight.explainSet(err, g.tight.path+"/"+s.File, s)
+	}
+	return nil
+}
+
+func pages(n int) (bytes string) { return strconv.Itoa(n * os.Getpagesize()) }
+
+func (d *dir) memoryLimit() (file string) {
+	if d.v2 {
+		return "memory.max"
+	}
+	return "memory.limit_in_bytes"
+}
+
 // These are no maps: a program that wants none of them would wait for their making.
 
 // renamed is the controller that does the same work in the other generation.
