@@ -231,10 +231,7 @@ func scan() func(pid int) []int {
 
 // parentOf is a process's parent, 0 if there is no such process.
 func parentOf(pid int) int {
-	f := proc.Stat("/proc/" + strconv.Itoa(pid) + "/stat")
-	if len(f) < 2 {
-		return 0
-	}
-	parent, _ := strconv.Atoi(f[1])
+	stat := proc.Stat("/proc/" + strconv.Itoa(pid) + "/stat")
+	parent, _ := strconv.Atoi(proc.Field(stat, 1))
 	return parent
 }

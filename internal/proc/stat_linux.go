@@ -8,13 +8,19 @@ import (
 	"strings"
 )
 
-// Stat returns the fields of the stat file of a process or thread, from the third, its
-// state, on (proc_pid_stat(5)): the second is a name, and can hold anything. It is nil if
-// there is no such process.
-func Stat(file string) []string {
-	stat, err := ReadFile(file)
-	if err != nil {
-		return nil
+// Stat returns the stat file of a process or thread from its third field, the state, on
+// (proc_pid_stat(5)): the second is a name, and can hold anything. It is empty if there is
+// no such process.
+func Stat(file string) string {
+	stat, _ := ReadFile(file)
+	return string(bytes.TrimPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" ")))
+}
+
+// Field returns a field of Stat, counted from 0.
+func Field(stat string, n int) string {
+	for range n {
+		_, stat, _ = strings.Cut(stat, " ")
 	}
-	return strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	field, _, _ := strings.Cut(stat, " ")
+	return field
 }

@@ -7,6 +7,7 @@ package signals
 
 import (
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/muontrap/muontrap/internal/proc"
@@ -33,7 +34,7 @@ func (p *Pipe) Settle() {
 	self := strconv.Itoa(unix.Gettid())
 	for _, thread := range threads {
 		for end := time.Now().Add(settleTime); thread != self && !asleep(thread) && time.Now().Before(end); {
-			_ = unix.Nanosleep(&unix.Timespec{Nsec: 10_000}, nil)
+			_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
 	}
 }
@@ -41,14 +42,11 @@ func (p *Pipe) Settle() {
 // asleep tells whether a thread sleeps outside of all signal handlers, where the Go
 // runtime never has SIGCHLD blocked.
 func asleep(thread string) bool {
+	const state, blocked = 0, 29
 	stat := proc.Stat("/proc/self/task/" + thread + "/stat")
-	if stat == nil {
+	if stat == "" {
 		return true // it has ended
 	}
-	const state, blocked = 0, 29
-	if len(stat) <= blocked || stat[state] != "S" {
-		return false
-	}
-	set, err := strconv.ParseUint(stat[blocked], 10, 64)
-	return err == nil && set&(1<<(unix.SIGCHLD-1)) == 0
+	set, err := strconv.ParseUint(proc.Field(stat, blocked), 10, 64)
+	return err == nil && proc.Field(stat, state) == "S" && set&(1<<(unix.SIGCHLD-1)) == 0
 }
