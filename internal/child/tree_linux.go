@@ -194,7 +194,7 @@ func (t *Tree) children() func(pid int) []int {
 func childrenOf(pid int) []int {
 	var kids []int
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/"
-	for _, thread := range names(dir) {
+	for _, thread := range proc.Names(dir) {
 		list, _ := proc.ReadFile(dir + thread + "/children")
 		for _, f := range strings.Fields(string(list)) {
 			if kid, err := strconv.Atoi(f); err == nil {
@@ -205,22 +205,10 @@ func childrenOf(pid int) []int {
 	return kids
 }
 
-// names lists a directory. A descriptor made by hand keeps os.File from polling.
-func names(dir string) []string {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	f := os.NewFile(uintptr(fd), dir)
-	defer f.Close()
-	list, _ := f.Readdirnames(-1)
-	return list
-}
-
 // scan asks every process for its parent.
 func scan() func(pid int) []int {
 	kids := map[int][]int{}
-	for _, name := range names("/proc") {
+	for _, name := range proc.Names("/proc") {
 		if pid, err := strconv.Atoi(name); err == nil {
 			parent := parentOf(pid)
 			kids[parent] = append(kids[parent], pid)

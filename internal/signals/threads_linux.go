@@ -23,16 +23,8 @@ const settleTime = 100 * time.Millisecond
 // 0.1 ms. A program without a cgroup is not worth them: what it would leave behind dies of
 // its parent-death signal.
 func (p *Pipe) Settle() {
-	fd, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	var entries [1024]byte // for more threads than there are
-	n, _ := unix.ReadDirent(fd, entries[:])
-	_, _, threads := unix.ParseDirent(entries[:max(n, 0)], -1, nil)
 	self := strconv.Itoa(unix.Gettid())
-	for _, thread := range threads {
+	for _, thread := range proc.Names("/proc/self/task") {
 		for end := time.Now().Add(settleTime); thread != self && !asleep(thread) && time.Now().Before(end); {
 			_, _, _ = syscall.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
