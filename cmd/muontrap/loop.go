@@ -124,7 +124,7 @@ func (s *supervisor) run() (status int) {
 	if s.streams.Source >= 0 {
 		s.relay = child.NewRelay(s.streams.Source, unix.Stdout)
 		s.window = protocol.NewWindow(s.opts.window)
-		s.eager = s.relay.Held() > s.opts.window
+		s.eager = s.relay.Held() > s.window.Avail()
 	}
 	for s.reap(); s.phase != done; s.turn() {
 	}
@@ -132,7 +132,7 @@ func (s *supervisor) run() (status int) {
 }
 
 // A goroutine that goes on for 10 ms counts as one that hogs its processor, and the Go
-// runtime tries to take that away, up to 50,000 times a second. To give it away now and then
+// runtime tries to take that away, 13,000 times a second. To give it away now and then
 // spares a fifth of what the relay costs.
 const yieldEvery = 256 // turns
 

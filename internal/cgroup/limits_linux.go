@@ -80,11 +80,8 @@ func (g *Group) Loosen() error {
 	if g.tight == nil {
 		return nil
 	}
-	s := Setting{g.tight.memoryLimit(), pages(batchPages)}
-	if err := writeAt(g.tight.fd, s.File, s.Value); err != nil {
-		return g.tight.explainSet(err, g.tight.path+"/"+s.File, s)
-	}
-	return nil
+	_, err := g.tight.set("memory", Setting{g.tight.memoryLimit(), pages(batchPages)})
+	return err
 }
 
 func pages(n int) (bytes string) { return strconv.Itoa(n * os.Getpagesize()) }
