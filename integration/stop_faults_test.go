@@ -90,6 +90,8 @@ func stopFaulty(t *testing.T, options []string, faults ...stopFault) []faulty {
 	return all
 }
 
+// No test here is parallel to others: their load would be counted as a spin.
+
 // wantOrderlyEnd checks that muontrap ended as promised, did not spin, and wrote
 // nothing but its messages.
 func (f *faulty) wantOrderlyEnd() {
@@ -124,7 +126,6 @@ func (f *faulty) wantMessages(lines int, words string) {
 }
 
 func TestFaultThatCanBeGotRoundLeavesNothing(t *testing.T) {
-	t.Parallel()
 	for _, options := range [][]string{nil, {"--guard"}, {"--kill-mode=all"}} {
 		for _, f := range stopFaulty(t, options, harmlessFaults...) {
 			f.wantLeft(0)
@@ -134,7 +135,6 @@ func TestFaultThatCanBeGotRoundLeavesNothing(t *testing.T) {
 }
 
 func TestProgramThatCannotBeToldIsKilledWithTheRest(t *testing.T) {
-	t.Parallel()
 	for _, f := range stopFaulty(t, nil, faultKill) {
 		f.wantLeft(0)
 		f.wantMessages(1, "cannot send SIGTERM to process")
@@ -143,7 +143,6 @@ func TestProgramThatCannotBeToldIsKilledWithTheRest(t *testing.T) {
 
 // Without /proc only the program is known. That there is more is known, too.
 func TestUnreadableProcIsSaidAndEndsTheStop(t *testing.T) {
-	t.Parallel()
 	for _, f := range stopFaulty(t, nil, faultOpendir, faultOpen, faultReaddir) {
 		f.wantLeft(2)
 		f.wantMessages(2, "/proc does not tell")
@@ -151,7 +150,6 @@ func TestUnreadableProcIsSaidAndEndsTheStop(t *testing.T) {
 }
 
 func TestWithoutSubreaperItIsSaidThatProcessesCanEscape(t *testing.T) {
-	t.Parallel()
 	for _, f := range stopFaulty(t, nil, faultSubreaper) {
 		f.wantLeft(2)
 		f.wantMessages(1, "cannot become a child subreaper")
@@ -159,7 +157,6 @@ func TestWithoutSubreaperItIsSaidThatProcessesCanEscape(t *testing.T) {
 }
 
 func TestStopEndsThoughNobodyCanBeWaitedFor(t *testing.T) {
-	t.Parallel()
 	for _, f := range stopFaulty(t, nil, faultWait) {
 		f.wantLeft(0)
 	}
