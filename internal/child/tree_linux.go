@@ -4,6 +4,7 @@
 package child
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -47,20 +48,25 @@ func Adopt() (*Tree, error) {
 }
 
 // Members lists the descendants, parents before children.
-func (t *Tree) Members() []int {
-	return t.walk(func(map[int]bool, int) {})
+func (t *Tree) Members() []int { return t.newcomers(nil) }
+
+// newcomers lists those of this process's children that are not known yet, and all that
+// descends from them.
+func (t *Tree) newcomers(known map[int]bool) []int {
+	return t.walk(known, func(map[int]bool, int) {})
 }
 
 // walkTime bounds a walk: there may be processes that fork faster than it goes.
 const walkTime = 2 * time.Second
 
 // walk visits each descendant before it looks for that one's children, and lists
-// all. A visitor is told who is in the tree so far, this process included.
-func (t *Tree) walk(visit func(seen map[int]bool, pid int)) []int {
+// all; what begins with known children is left out. A visitor is told who is in the
+// tree so far, this process included.
+func (t *Tree) walk(known map[int]bool, visit func(seen map[int]bool, pid int)) []int {
 	end := time.Now().Add(walkTime)
 	kids := t.children()
 	seen := map[int]bool{os.Getpid(): true}
-	pids := living(kids(os.Getpid()))
+	pids := living(slices.DeleteFunc(kids(os.Getpid()), func(pid int) bool { return known[pid] }))
 	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
 		visit(seen, pids[i])
 		seen[pids[i]] = true
@@ -102,7 +108,24 @@ func Childless() bool {
 
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
-func (t *Tree) Terminate() error { return t.send(t.Members(), unix.SIGTERM, unix.SIGCONT) }
+//
+// Whoever dies before its children were looked for leaves them to this process, where
+// the walk began: so that looks again until nobody new has come. What others start
+// after they were told, to tidy up, is left alone.
+func (t *Tree) Terminate() error {
+	var first error
+	told := map[int]bool{}
+	end := time.Now().Add(chaseTime)
+	for pids := t.Members(); ; {
+		first = cmp.Or(first, t.send(pids, unix.SIGTERM, unix.SIGCONT))
+		for _, pid := range pids {
+			told[pid] = true
+		}
+		if pids = t.newcomers(told); len(pids) == 0 || time.Now().After(end) {
+			return first
+		}
+	}
+}
 
 // The chase after a tree that forks is bounded: SIGKILL for all that was found,
 // and another try when the dead are out of the way, is the better way then.
@@ -120,7 +143,7 @@ func (t *Tree) Kill() error {
 	for end := time.Now().Add(chaseTime); time.Now().Before(end); {
 		before := len(stopped)
 		t.stopChildren(stopped)
-		t.walk(func(seen map[int]bool, pid int) {
+		t.walk(nil, func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
 				_ = signalChildOf(seen, pid, unix.SIGSTOP) // SIGKILL will tell

@@ -215,6 +215,27 @@ func pendingKill(t *testing.T, pid int) bool {
 	return false
 }
 
+// The children of one who dies during the walk come to where the walk has been already.
+func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	for range 300 {
+		pids := startTree(t, "sleep 1000 & echo $!")
+		orphan := pidfd(pids[1])
+		go syscall.Kill(pids[0], syscall.SIGKILL)
+		if err := new(Tree).Terminate(); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000); n != 1 {
+			t.Fatalf("an orphan was not told (%v)", err)
+		}
+		unix.Close(orphan)
+		_, _ = unix.Wait4(pids[1], nil, 0, nil)
+	}
+}
+
 func TestSignalToAProcessThatIsGoneIsNoError(t *testing.T) {
 	gone := reaped(t)
 	if err := signalChildOf(map[int]bool{os.Getpid(): true, 0: true}, gone, unix.SIGKILL); err != nil {
