@@ -228,7 +228,11 @@ func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
 		if err := new(Tree).Terminate(); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000); n != 1 {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000)
+		for err == unix.EINTR {
+			n, err = unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000)
+		}
+		if n != 1 {
 			t.Fatalf("an orphan was not told (%v)", err)
 		}
 		unix.Close(orphan)
