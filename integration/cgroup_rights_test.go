@@ -195,3 +195,22 @@ func delegate(t *testing.T, dir string) string {
 	}
 	return dir
 }
+
+// The mount table still lists them.
+func TestHierarchiesBelowAnotherMountAreNone(t *testing.T) {
+	for name, c := range map[string]struct {
+		args    []string
+		message string
+	}{
+		"group":      {[]string{"--group", testGroup(t)}, "no cgroup file system that could contain a program is mounted"},
+		"controller": {[]string{"--group", testGroup(t), "--controller", "memory"}, "no cgroup controllers here"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := startWith(t, through("/usr/bin/unshare", "--mount", "sh", "-c", `mount -t tmpfs none /sys/fs/cgroup && exec "$@"`, "sh"),
+				append(c.args, "--capture-output", "--", "echo", "started")...)
+			h.wantOutput("")
+			h.wantStatus(1)
+			h.wantOneMessage(c.message)
+		})
+	}
+}

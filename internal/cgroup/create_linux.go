@@ -53,6 +53,9 @@ func Create(path string, controllers []Controller) (*Group, error) {
 }
 
 func (g *Group) create(hs []hierarchy, controllers []Controller) error {
+	if len(controllers) > 0 { // else one will do
+		hs = slices.DeleteFunc(hs, hidden)
+	}
 	for _, c := range controllers {
 		h, err := find(hs, c.Name)
 		if err != nil {
@@ -88,23 +91,23 @@ func (g *Group) create(hs []hierarchy, controllers []Controller) error {
 	return nil
 }
 
-// hierarchies lists those that are mounted and can be reached.
+// hierarchies lists those that are mounted.
 func hierarchies() ([]hierarchy, error) {
 	table, err := proc.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, fmt.Errorf("/proc/self/mountinfo: %w", err)
 	}
-	return slices.DeleteFunc(parseMountinfo(string(table)), func(h hierarchy) bool {
-		var st unix.Statfs_t
-		if unix.Statfs(h.dir, &st) != nil {
-			return true
-		}
-		magic := int64(unix.CGROUP_SUPER_MAGIC)
-		if h.v2 {
-			magic = unix.CGROUP2_SUPER_MAGIC
-		}
-		return int64(st.Type) != magic // something else is mounted over it
-	}), nil
+	return parseMountinfo(string(table)), nil
+}
+
+// hidden tells whether something else is mounted over a hierarchy.
+func hidden(h hierarchy) bool {
+	magic := int64(unix.CGROUP_SUPER_MAGIC)
+	if h.v2 {
+		magic = unix.CGROUP2_SUPER_MAGIC
+	}
+	var st unix.Statfs_t
+	return unix.Statfs(h.dir, &st) != nil || int64(st.Type) != magic
 }
 
 // find tells where a controller lives: in v2 if that offers it, else in v1.
@@ -149,7 +152,7 @@ func (g *Group) companion(hs []hierarchy) error {
 		func(h *hierarchy) bool { return h.v2 },
 		func(h *hierarchy) bool { return h.carries("freezer") },
 	} {
-		i := slices.IndexFunc(hs, func(h hierarchy) bool { return fits(&h) })
+		i := slices.IndexFunc(hs, func(h hierarchy) bool { return fits(&h) && !hidden(h) })
 		if i < 0 || g.at(hs[i].dir) != nil {
 			continue
 		}

@@ -21,6 +21,7 @@ func Offers() (layout, kill string) {
 	}
 	var v1, v2 []string
 	kill = "no"
+	hs = slices.DeleteFunc(hs, hidden)
 	for _, h := range hs {
 		if !h.v2 {
 			v1 = append(v1, h.controllers...)
