@@ -17,7 +17,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"unicode"
@@ -25,6 +24,7 @@ import (
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
 	"github.com/muontrap/muontrap/internal/signals"
+	_ "github.com/muontrap/muontrap/internal/single"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,23 +35,25 @@ const (
 	statusNotFound    = 127
 )
 
-func init() {
-	// The parent-death signal follows the thread that forks: it has to be one
-	// that lives as long as the process, and only the main thread surely does.
-	runtime.LockOSThread()
-}
+// All happens in init, because the parent-death signal follows the thread that forks: it
+// has to be one that lives as long as the process, and only the main thread surely does.
+// Init functions run on that (runtime.LockOSThread). To lock main to it would start one
+// thread more, a fortieth of the whole start.
+func init() { start() }
 
-func main() {
+func main() {}
+
+// start is what this package's tests replace.
+var start = func() {
 	parent := unix.Getppid() // before anything that takes time: it may be about to end
 	// The loop allocates nothing, so there is nothing to collect; and a collector
 	// that never runs never needs a thread in a moment when there is none to be
 	// had. What a long stop allocates is bounded all the same.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryLimit)
-	if child.Stage(os.Args) {
-		return
+	if !child.Stage(os.Args) {
+		os.Exit(run(os.Args, parent))
 	}
-	os.Exit(run(os.Args, parent))
 }
 
 const memoryLimit = 32 << 20
