@@ -4,7 +4,6 @@
 package child
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -48,10 +47,10 @@ func Adopt() (*Tree, error) {
 }
 
 // Members lists the descendants, parents before children.
-func (t *Tree) Members() []int { return t.newcomers(nil) }
+func (t *Tree) Members() []int { return t.newcomers(map[int]bool{}) }
 
 // newcomers lists those of this process's children that are not known yet, and all that
-// descends from them.
+// descends from them. It makes them known, dead children too.
 func (t *Tree) newcomers(known map[int]bool) []int {
 	return t.walk(known, func(map[int]bool, int) {})
 }
@@ -59,18 +58,21 @@ func (t *Tree) newcomers(known map[int]bool) []int {
 // walkTime bounds a walk: there may be processes that fork faster than it goes.
 const walkTime = 2 * time.Second
 
-// walk visits each descendant before it looks for that one's children, and lists
-// all; what begins with known children is left out. A visitor is told who is in the
-// tree so far, this process included.
+// walk visits newcomers, each before it looks for that one's children, and lists them. A
+// visitor is told who was visited so far, this process included.
 func (t *Tree) walk(known map[int]bool, visit func(seen map[int]bool, pid int)) []int {
 	end := time.Now().Add(walkTime)
 	kids := t.children()
 	seen := map[int]bool{os.Getpid(): true}
-	pids := living(slices.DeleteFunc(kids(os.Getpid()), func(pid int) bool { return known[pid] }))
+	own := slices.DeleteFunc(kids(os.Getpid()), func(pid int) bool { return known[pid] })
+	pids := living(slices.Clone(own))
 	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
 		visit(seen, pids[i])
 		seen[pids[i]] = true
 		pids = append(pids, kids(pids[i])...)
+	}
+	for _, pid := range append(own, pids...) {
+		known[pid] = true
 	}
 	return pids
 }
@@ -106,25 +108,29 @@ func Childless() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }
 
+// tellPasses bounds Terminate: there may be processes that fork and exit all the time.
+const tellPasses = 10
+
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
 //
 // Whoever dies before its children were looked for leaves them to this process, where
-// the walk began: so that looks again until nobody new has come. What others start
-// after they were told, to tidy up, is left alone.
+// the walk began: so that looks again until nobody new has come. What others start after
+// they were told, to tidy up, is left alone as long as they live.
 func (t *Tree) Terminate() error {
-	var first error
-	told := map[int]bool{}
-	end := time.Now().Add(chaseTime)
-	for pids := t.Members(); ; {
-		first = cmp.Or(first, t.send(pids, unix.SIGTERM, unix.SIGCONT))
-		for _, pid := range pids {
-			told[pid] = true
+	known := map[int]bool{}
+	first := t.send(t.newcomers(known), unix.SIGTERM, unix.SIGCONT)
+	for range tellPasses {
+		before := len(known)
+		pids := t.newcomers(known)
+		if len(known) == before {
+			break
 		}
-		if pids = t.newcomers(told); len(pids) == 0 || time.Now().After(end) {
-			return first
+		if err := t.send(pids, unix.SIGTERM, unix.SIGCONT); first == nil {
+			first = err
 		}
 	}
+	return first
 }
 
 // The chase after a tree that forks is bounded: SIGKILL for all that was found,
@@ -143,7 +149,7 @@ func (t *Tree) Kill() error {
 	for end := time.Now().Add(chaseTime); time.Now().Before(end); {
 		before := len(stopped)
 		t.stopChildren(stopped)
-		t.walk(nil, func(seen map[int]bool, pid int) {
+		t.walk(map[int]bool{}, func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
 				_ = signalChildOf(seen, pid, unix.SIGSTOP) // SIGKILL will tell

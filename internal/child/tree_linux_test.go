@@ -194,6 +194,12 @@ func TestOnlyChildrenOfTheTreeAreSignalled(t *testing.T) {
 // pendingKill tells whether a process is dead, dying, or about to.
 func pendingKill(t *testing.T, pid int) bool {
 	t.Helper()
+	return pending(t, pid, unix.SIGKILL)
+}
+
+// pending tells whether a process is dead, or is about to take a signal.
+func pending(t *testing.T, pid int, sig syscall.Signal) bool {
+	t.Helper()
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		return true
@@ -207,7 +213,7 @@ func pendingKill(t *testing.T, pid int) bool {
 				return true
 			}
 		case "SigPnd", "ShdPnd":
-			if set, err := strconv.ParseUint(value, 16, 64); err != nil || set>>(unix.SIGKILL-1)&1 != 0 {
+			if set, err := strconv.ParseUint(value, 16, 64); err != nil || set>>(sig-1)&1 != 0 {
 				return true
 			}
 		}
@@ -215,28 +221,83 @@ func pendingKill(t *testing.T, pid int) bool {
 	return false
 }
 
-// The children of one who dies during the walk come to where the walk has been already.
-func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-	for range 300 {
-		pids := startTree(t, "sleep 1000 & echo $!")
-		orphan := pidfd(pids[1])
-		go syscall.Kill(pids[0], syscall.SIGKILL)
-		if err := new(Tree).Terminate(); err != nil {
+// subreaper makes this process one until the test is over.
+func subreaper(t *testing.T) {
+	t.Helper()
+	set := func(to uintptr) {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, to, 0, 0, 0); err != nil {
 			t.Fatal(err)
 		}
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000)
-		for err == unix.EINTR {
-			n, err = unix.Poll([]unix.PollFd{{Fd: int32(orphan), Events: unix.POLLIN}}, 10_000)
+	}
+	set(1)
+	t.Cleanup(func() { set(0) })
+}
+
+// ends tells whether a process ends, of SIGTERM, within a time that is ample for that.
+func ends(t *testing.T, pid int) bool {
+	t.Helper()
+	fd := pidfd(pid)
+	if fd < 0 {
+		t.Fatal("no pidfd")
+	}
+	defer unix.Close(fd)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 10_000)
+		if err != unix.EINTR {
+			return n == 1
 		}
-		if n != 1 {
-			t.Fatalf("an orphan was not told (%v)", err)
-		}
-		unix.Close(orphan)
-		_, _ = unix.Wait4(pids[1], nil, 0, nil)
+	}
+}
+
+// The children of one who dies during the walk come to where the walk has been already:
+// here, one round of some twenty.
+func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
+	subreaper(t)
+	for i := range 300 {
+		orphan := 0
+		t.Run(strconv.Itoa(i), func(t *testing.T) {
+			pids := startTree(t, "sleep 1000 & echo $!")
+			orphan = pids[1]
+			go syscall.Kill(pids[0], syscall.SIGKILL)
+			if err := new(Tree).Terminate(); err != nil {
+				t.Fatal(err)
+			}
+			if !ends(t, orphan) {
+				t.Fatal("an orphan was not told")
+			}
+		})
+		_, _ = unix.Wait4(orphan, nil, 0, nil)
+	}
+}
+
+func TestWhatIsStartedToTidyUpIsLeftAlone(t *testing.T) {
+	subreaper(t)
+	c := exec.Command("sh", "-c", `trap 'sleep 1000 & echo $!' TERM; echo ready; while :; do wait; sleep 0.01; done`)
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	lines.Scan()
+	if err := new(Tree).Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	lines.Scan()
+	helper, err := strconv.Atoi(lines.Text())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = syscall.Kill(c.Process.Pid, syscall.SIGKILL)
+		_ = c.Wait()
+		_ = syscall.Kill(helper, syscall.SIGKILL) // it is this process's now
+		_, _ = unix.Wait4(helper, nil, 0, nil)
+	}()
+	if pending(t, helper, unix.SIGTERM) {
+		t.Error("it was told, too")
 	}
 }
 
