@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +75,11 @@ func checkSums(t *testing.T, dir string) {
 }
 
 // checkBillOfMaterials compares the document with what go finds in a binary.
+var (
+	validID   = regexp.MustCompile(`^SPDXRef-[A-Za-z0-9.-]+$`)
+	goRelease = regexp.MustCompile(`: go([0-9.]+)`) // experiments may follow
+)
+
 func checkBillOfMaterials(t *testing.T, dir string) {
 	var document struct {
 		Packages []struct {
@@ -93,6 +99,9 @@ func checkBillOfMaterials(t *testing.T, dir string) {
 	}
 	names, files := map[string]string{}, map[string]string{}
 	for _, p := range document.Packages {
+		if !validID.MatchString(p.SPDXID) {
+			t.Errorf("identifier %q", p.SPDXID)
+		}
 		names[p.SPDXID] = p.Name + " " + p.VersionInfo
 		files[p.SPDXID] = p.PackageFileName
 	}
@@ -108,8 +117,7 @@ func checkBillOfMaterials(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 		lines := strings.Split(string(out), "\n")
-		_, goVersion, _ := strings.Cut(lines[0], ": go")
-		found := []string{"stdlib " + goVersion}
+		found := []string{"stdlib " + goRelease.FindStringSubmatch(lines[0])[1]}
 		for _, line := range lines {
 			if f := strings.Fields(line); len(f) > 2 && f[0] == "dep" {
 				found = append(found, f[1]+" "+f[2])

@@ -124,7 +124,8 @@ func (d *document) add(version, file string) error {
 		Comment:   "built with " + strings.Join(settings, " "),
 	})
 	d.relate(d.SPDXID, "DESCRIBES", binary)
-	d.relate(binary, "CONTAINS", d.module("stdlib", strings.TrimPrefix(info.GoVersion, "go")))
+	release, _, _ := strings.Cut(strings.TrimPrefix(info.GoVersion, "go"), "-X:") // experiments follow
+	d.relate(binary, "CONTAINS", d.module("stdlib", release))
 	for _, m := range info.Deps {
 		d.relate(binary, "CONTAINS", d.module(m.Path, m.Version))
 	}
