@@ -24,6 +24,14 @@ var rightsCases = []cgroupCase{
 				wantRefused("cannot create", "not delegated to this user")
 		}
 	}},
+	{"hierarchies below another mount are none", nil, func(t *testing.T, k *kernel) {
+		for message, options := range map[string][]string{
+			"no cgroup file system that could contain a program is mounted": nil,
+			"no cgroup controllers here":                                    {"-c", "memory"},
+		} {
+			startWith(t, prepared("hidden=/sys/fs/cgroup"), inGroup(newGroup(), options, "echo", "ran")...).wantRefused(message)
+		}
+	}},
 	{"user with a delegated v1 directory", onV1("pids"), func(t *testing.T, k *kernel) {
 		g := newGroup()
 		delegate(t, k.v1["pids"]+"/"+g)
@@ -194,23 +202,4 @@ func delegate(t *testing.T, dir string) string {
 		}
 	}
 	return dir
-}
-
-// The mount table still lists them.
-func TestHierarchiesBelowAnotherMountAreNone(t *testing.T) {
-	for name, c := range map[string]struct {
-		args    []string
-		message string
-	}{
-		"group":      {[]string{"--group", testGroup(t)}, "no cgroup file system that could contain a program is mounted"},
-		"controller": {[]string{"--group", testGroup(t), "--controller", "memory"}, "no cgroup controllers here"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := startWith(t, through("/usr/bin/unshare", "--mount", "sh", "-c", `mount -t tmpfs none /sys/fs/cgroup && exec "$@"`, "sh"),
-				append(c.args, "--capture-output", "--", "echo", "started")...)
-			h.wantOutput("")
-			h.wantStatus(1)
-			h.wantOneMessage(c.message)
-		})
-	}
 }

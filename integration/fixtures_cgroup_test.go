@@ -43,6 +43,7 @@ var preparations = map[string]func(value string) error{
 	"user":      becomeUser,
 	"no-clone3": refuseClone3,
 	"read-only": makeCgroupsReadOnly,
+	"hidden":    hideCgroups,
 	"namespace": unshareCgroups,
 }
 
@@ -159,6 +160,27 @@ func makeCgroupsReadOnly(string) error {
 	for _, m := range mounts {
 		if err := unix.Mount("", m.dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""); err != nil {
 			return fmt.Errorf("%s: %w", m.dir, err)
+		}
+	}
+	return nil
+}
+
+// hideCgroups mounts something else, with directories of the same names, over all
+// hierarchies, which the mount table lists nevertheless.
+func hideCgroups(dir string) error {
+	mounts, err := cgroupMounts()
+	if err != nil {
+		return err
+	}
+	if err := ownMounts(0); err != nil {
+		return err
+	}
+	if err := unix.Mount("none", dir, "tmpfs", 0, ""); err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if err := os.MkdirAll(m.dir, 0o755); err != nil {
+			return err
 		}
 	}
 	return nil
