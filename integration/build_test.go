@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -46,6 +47,23 @@ func TestBuildIsReproducible(t *testing.T) {
 	a, b := buildIn(t, "a"), buildIn(t, "another")
 	if !bytes.Equal(a, b) {
 		t.Errorf("built in two directories, the binaries differ (%d and %d bytes)", len(a), len(b))
+	}
+}
+
+// What is initialised before, allocates on more than one processor (internal/single).
+func TestOneProcessorComesBeforeAllElse(t *testing.T) {
+	c := exec.Command(muontrap, "--version")
+	c.Env = []string{"GODEBUG=inittrace=1"}
+	var trace strings.Builder
+	c.Stderr = &trace
+	if err := c.Run(); err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(trace.String(), "internal/single ")
+	for _, name := range []string{"errors", "sync", "internal/godebug", "syscall", "os"} {
+		if !strings.Contains(after, "init "+name+" ") {
+			t.Errorf("%s does not come after it (found: %v): %s", name, found, trace.String())
+		}
 	}
 }
 

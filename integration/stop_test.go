@@ -263,6 +263,23 @@ func TestProgramDiesWithMuontrap(t *testing.T) {
 	}
 }
 
+// Another thread's end would be taken for muontrap's.
+func TestProgramIsTheMainThreadsChild(t *testing.T) {
+	for _, options := range [][]string{nil, {"--guard"}, {"--kill-mode=process"}} {
+		t.Run(strings.Join(options, " "), func(t *testing.T) {
+			h := start(t, append(options, "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")...)
+			program := h.readPID()
+			parent := h.cmd.Process.Pid
+			if len(options) > 0 && options[0] == "--guard" {
+				parent = children(parent)[0]
+			}
+			if got := readFile(t, fmt.Sprintf("/proc/%d/task/%d/children", parent, parent)); strings.TrimSpace(got) != strconv.Itoa(program) {
+				t.Errorf("the main thread has the children %q, not %d", got, program)
+			}
+		})
+	}
+}
+
 // badStderr are descriptors that muontrap can say nothing on.
 func badStderr(t *testing.T) map[string]func(*exec.Cmd) {
 	t.Helper()

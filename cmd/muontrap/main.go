@@ -8,153 +8,19 @@
 // program's output in acknowledged windows, and when anything ends (the host, the
 // program, muontrap itself) it stops what still runs: SIGTERM first, SIGKILL after
 // a delay.
-//
-// One goroutine owns all state and waits in one poll(2): see loop.go for what
-// happens while the program lives, stop.go for how it ends.
 package main
 
 import (
-	"errors"
-	"fmt"
 	"os"
-	"runtime/debug"
-	"strings"
-	"unicode"
 
-	"github.com/muontrap/muontrap/internal/cgroup"
-	"github.com/muontrap/muontrap/internal/child"
-	"github.com/muontrap/muontrap/internal/signals"
-	_ "github.com/muontrap/muontrap/internal/single"
-	"golang.org/x/sys/unix"
+	_ "github.com/muontrap/muontrap/internal/single" // before all others
+	"github.com/muontrap/muontrap/internal/supervisor"
 )
 
-// Exit statuses that are not the program's own. A signal N adds 128.
-const (
-	statusFailure     = 1 // nothing was started, the host is gone, or it broke the protocol
-	statusNotRunnable = 126
-	statusNotFound    = 127
-)
-
-// All happens in init, because the parent-death signal follows the thread that forks: it
-// has to be one that lives as long as the process, and only the main thread surely does.
-// Init functions run on that (runtime.LockOSThread). To lock main to it would start one
-// thread more, a fortieth of the whole start.
-func init() { start() }
+// The parent-death signal follows the thread that forks: it has to be one that lives as
+// long as the process, and only the main thread surely does. Init functions run on it, as
+// the documentation of runtime.LockOSThread says. To lock main to it would have the
+// runtime start one thread more.
+func init() { os.Exit(supervisor.Main(os.Args)) }
 
 func main() {}
-
-// start is what this package's tests replace.
-var start = func() {
-	parent := unix.Getppid() // before anything that takes time: it may be about to end
-	// The loop allocates nothing, so there is nothing to collect; and a collector
-	// that never runs never needs a thread in a moment when there is none to be
-	// had. What a long stop allocates is bounded all the same.
-	debug.SetGCPercent(-1)
-	debug.SetMemoryLimit(memoryLimit)
-	if !child.Stage(os.Args) {
-		os.Exit(run(os.Args, parent))
-	}
-}
-
-const memoryLimit = 32 << 20
-
-func run(args []string, parent int) int {
-	// From here on, every signal is an order to stop. (SIGINT is heard even in a
-	// background job, which ignores it. So it is not ignored in the program either.)
-	sigs, err := signals.Open(append(signals.Terminating(), unix.SIGCHLD)) // orphans end, too
-	if err != nil {
-		return fail(statusFailure, err)
-	}
-	opts, err := parse(os.Getenv(optionsVariable), args[1:])
-	if err != nil {
-		return fail(statusFailure, err)
-	}
-	switch {
-	case opts.help:
-		return answer(usage())
-	case opts.version:
-		return answer(about())
-	}
-	guarded := args[0] == guardedName
-	host, err := opts.openHost(parent, guarded)
-	if err != nil {
-		return fail(statusFailure, err)
-	}
-	if opts.needsGuard() && !guarded {
-		return guard(opts, args[1:], sigs, host)
-	}
-	if guarded {
-		debug.SetTraceback("crash") // should the runtime fail, the guard is to see that
-		if err := followGuard(parent); err != nil {
-			return fail(statusFailure, err)
-		}
-	}
-	s := &supervisor{opts: opts, signals: sigs, host: host, guarded: guarded}
-	if err := s.prepare(); err != nil {
-		return fail(statusFailure, err)
-	}
-	defer removeGroup(s.group)
-	if err := s.start(); err != nil {
-		return fail(startStatus(err), err)
-	}
-	// A program lives: from here on every way out leads through the stop sequence.
-	status := s.run()
-	if s.forced || s.program.Killed() {
-		s.terminal.restore()
-	}
-	return status
-}
-
-func removeGroup(group *cgroup.Group) {
-	if err := group.Remove(); err != nil {
-		complain("%v", err)
-	}
-}
-
-func startStatus(err error) int {
-	var e *child.StartError
-	switch {
-	case !errors.As(err, &e) || e.Setup != "":
-		return statusFailure
-	case e.Found:
-		return statusNotRunnable
-	}
-	return statusNotFound
-}
-
-func fail(status int, err error) int {
-	complain("%v", err)
-	return status
-}
-
-// maxMessage is what a writable pipe is sure to take without blocking (pipe(7)).
-const maxMessage = 4096
-
-// complain writes one line to fd 2, if it can be done at once: nobody reading
-// there must not keep muontrap from its work.
-func complain(format string, args ...any) {
-	fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
-	n, err := unix.Poll(fds, 0)
-	if n == 0 || err == unix.EINTR || fds[0].Revents&(unix.POLLERR|unix.POLLHUP|unix.POLLNVAL) != 0 {
-		return // and a broken pipe would answer with SIGPIPE, which is an order to stop
-	}
-	defer unsuspended()()
-	line := "muontrap: " + strings.Map(printable, fmt.Sprintf(format, args...))
-	_, _ = unix.Write(2, append([]byte(line[:min(len(line), maxMessage-1)]), '\n'))
-}
-
-// printable keeps what others chose (an option, a program's name) from making
-// two lines of one message.
-func printable(r rune) rune {
-	if unicode.IsControl(r) {
-		return '?'
-	}
-	return r
-}
-
-func answer(text string) int {
-	if _, err := os.Stdout.WriteString(text); err != nil {
-		return fail(statusFailure, err)
-	}
-	return 0
-}

@@ -29,8 +29,8 @@ import (
 // stageName is argv[0] of the stage.
 const stageName = "muontrap-stage"
 
-// stageEnv comes before the program's environment: with one processor to run on
-// and nothing to preempt, the runtime starts few threads.
+// stageEnv comes before the program's environment: with one processor to run on from the
+// beginning, and nothing to preempt, the runtime starts few threads.
 var stageEnv = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 
 // What the stage was doing when it failed.
@@ -171,11 +171,11 @@ func decode(text string) (*syscall.Credential, error) {
 	return as, nil
 }
 
-// Stage is the other end of startStaged. It returns false if this process was
-// started as anything else, and does not return otherwise.
-func Stage(args []string) bool {
+// Stage is the other end of startStaged. It returns only if this process was started as
+// anything else.
+func Stage(args []string) {
 	if len(args) == 0 || args[0] != stageName {
-		return false
+		return
 	}
 	st, err := prepare(args)
 	if err != nil {
@@ -184,7 +184,6 @@ func Stage(args []string) bool {
 	}
 	st.run()
 	os.Exit(1)
-	return true
 }
 
 // stage is all that the last steps need, as the kernel wants it.

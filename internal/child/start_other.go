@@ -23,4 +23,4 @@ func startStaged(s *Spec) (*Process, error) {
 }
 
 // Stage is for Linux, where a program may have to enter cgroups first.
-func Stage([]string) bool { return false }
+func Stage([]string) {}

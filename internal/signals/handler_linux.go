@@ -89,8 +89,8 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 // that came with those that were not written.
 func taken(s byte) { atomic.StoreUint32(&waiting[s], 0) }
 
-// Flush returns when all that was sent to this process before is in the pipe. It is for the
-// main goroutine, which is locked to its thread.
+// Flush returns when all that was sent to this process before is in the pipe. It is for a
+// goroutine that is locked to its thread, as all init functions are.
 func (p *Pipe) Flush() {
 	// What no thread has begun to take, this one takes: it does so when its mask changes.
 	var all, old unix.Sigset_t

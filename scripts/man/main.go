@@ -47,7 +47,7 @@ func main() {
 	}
 }
 
-// What the usage text consists of, as cmd/muontrap/usage.go makes it.
+// What the usage text consists of, as internal/supervisor/usage.go makes it.
 var (
 	sectionLine = regexp.MustCompile(`^(\S.*):$`)
 	optionLine  = regexp.MustCompile(`^  (?:-(.),|   ) --(\S+)(?: (\S+))? +(\S.*)$`)

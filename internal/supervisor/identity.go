@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The muontrap authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package supervisor
 
 import (
 	"errors"

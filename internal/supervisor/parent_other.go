@@ -3,7 +3,7 @@
 
 //go:build !linux
 
-package main
+package supervisor
 
 import "golang.org/x/sys/unix"
 
