@@ -255,7 +255,7 @@ func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
 	subreaper(t)
 	for i := range 300 {
 		orphan := 0
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
+		told := t.Run(strconv.Itoa(i), func(t *testing.T) {
 			pids := startTree(t, "sleep 1000 & echo $!")
 			orphan = pids[1]
 			go syscall.Kill(pids[0], syscall.SIGKILL)
@@ -266,6 +266,9 @@ func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
 				t.Fatal("an orphan was not told")
 			}
 		})
+		if !told {
+			break
+		}
 		_, _ = unix.Wait4(orphan, nil, 0, nil)
 	}
 }
@@ -280,22 +283,24 @@ func TestWhatIsStartedToTidyUpIsLeftAlone(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	helper := 0
+	defer func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if helper > 0 {
+			_ = syscall.Kill(helper, syscall.SIGKILL) // it is this process's now
+			_, _ = unix.Wait4(helper, nil, 0, nil)
+		}
+	}()
 	lines := bufio.NewScanner(out)
 	lines.Scan()
 	if err := new(Tree).Terminate(); err != nil {
 		t.Fatal(err)
 	}
 	lines.Scan()
-	helper, err := strconv.Atoi(lines.Text())
-	if err != nil {
+	if helper, err = strconv.Atoi(lines.Text()); err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		_ = syscall.Kill(c.Process.Pid, syscall.SIGKILL)
-		_ = c.Wait()
-		_ = syscall.Kill(helper, syscall.SIGKILL) // it is this process's now
-		_, _ = unix.Wait4(helper, nil, 0, nil)
-	}()
 	if pending(t, helper, unix.SIGTERM) {
 		t.Error("it was told, too")
 	}
