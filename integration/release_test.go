@@ -74,12 +74,12 @@ func checkSums(t *testing.T, dir string) {
 	}
 }
 
-// checkBillOfMaterials compares the document with what go finds in a binary.
 var (
 	validID   = regexp.MustCompile(`^SPDXRef-[A-Za-z0-9.-]+$`)
 	goRelease = regexp.MustCompile(`: go([0-9.]+)`) // experiments may follow
 )
 
+// checkBillOfMaterials compares the document with what go finds in a binary.
 func checkBillOfMaterials(t *testing.T, dir string) {
 	var document struct {
 		Packages []struct {

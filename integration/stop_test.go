@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -270,7 +271,7 @@ func TestProgramIsTheMainThreadsChild(t *testing.T) {
 			h := start(t, append(options, "--capture-output", "--", "sh", "-c", "echo $$; exec sleep 1000")...)
 			program := h.readPID()
 			parent := h.cmd.Process.Pid
-			if len(options) > 0 && options[0] == "--guard" {
+			if slices.Contains(options, "--guard") {
 				parent = children(parent)[0]
 			}
 			if got := readFile(t, fmt.Sprintf("/proc/%d/task/%d/children", parent, parent)); strings.TrimSpace(got) != strconv.Itoa(program) {
