@@ -52,29 +52,27 @@ func (t *Tree) Members() []int { return t.newcomers(map[int]bool{}) }
 // newcomers lists those of this process's children that are not known yet, and all that
 // descends from them. It makes them known, dead children too.
 func (t *Tree) newcomers(known map[int]bool) []int {
-	return t.walk(known, func(int) {})
+	return t.walk(known, func(map[int]bool, int) {})
 }
 
 // walkTime bounds a walk: there may be processes that fork faster than it goes.
 const walkTime = 2 * time.Second
 
-// walk visits newcomers, each before it looks for that one's children, and lists them. All
-// in the tree that it has come across are known, this process included.
-func (t *Tree) walk(known map[int]bool, visit func(pid int)) []int {
+// walk visits newcomers, each before it looks for that one's children, and lists them. A
+// visitor is told who was visited so far, this process included.
+func (t *Tree) walk(known map[int]bool, visit func(seen map[int]bool, pid int)) []int {
 	end := time.Now().Add(walkTime)
 	kids := t.children()
-	meet := func(pids []int) []int {
-		for _, pid := range pids {
-			known[pid] = true
-		}
-		return pids
-	}
-	known[os.Getpid()] = true
+	seen := map[int]bool{os.Getpid(): true}
 	own := slices.DeleteFunc(kids(os.Getpid()), func(pid int) bool { return known[pid] })
-	pids := living(meet(own))
+	pids := living(slices.Clone(own))
 	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
-		visit(pids[i])
-		pids = append(pids, meet(kids(pids[i]))...)
+		visit(seen, pids[i])
+		seen[pids[i]] = true
+		pids = append(pids, kids(pids[i])...)
+	}
+	for _, pid := range append(own, pids...) {
+		known[pid] = true
 	}
 	return pids
 }
@@ -151,11 +149,10 @@ func (t *Tree) Kill() error {
 	for end := time.Now().Add(chaseTime); time.Now().Before(end); {
 		before := len(stopped)
 		t.stopChildren(stopped)
-		known := map[int]bool{}
-		t.walk(known, func(pid int) {
+		t.walk(map[int]bool{}, func(seen map[int]bool, pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
-				_ = signalChildOf(known, pid, unix.SIGSTOP) // SIGKILL will tell
+				_ = signalChildOf(seen, pid, unix.SIGSTOP) // SIGKILL will tell
 			}
 		})
 		if len(stopped) == before {

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The muontrap authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package single starts the Go runtime with one processor (runtime.GOMAXPROCS), which is
-// enough for a program of one goroutine. A second one would have caches of its own for
+// Package single gives the Go runtime one processor (runtime.GOMAXPROCS), which is all
+// that a program of one goroutine has use for. A second one would have caches of its own for
 // small objects, 140 kB, and fill them whenever that goroutine happens to be moved there.
 //
 // That has to be early, before other packages allocate. Of those that are ready to be

@@ -134,19 +134,12 @@ func (s *supervisor) run() (status int) {
 // A goroutine that goes on for 10 ms counts as one that hogs its processor, and the Go
 // runtime tries to take that away, 13,000 times a second. To give it away now and then
 // spares a fifth of what the relay costs.
-//
-// A run that goes on gets a second processor, too, only to be idle: the runtime then leaves
-// alone the one that waits in poll(2) for some milliseconds. That spares a fifth of what lines
-// cost that come one by one.
 const yieldEvery = 256 // turns
 
 // turn waits for events and handles each kind once. A program that has ended is
 // noticed before everything else: its own status is the better news.
 func (s *supervisor) turn() {
-	switch s.turns++; {
-	case s.turns == yieldEvery:
-		runtime.GOMAXPROCS(2)
-	case s.turns%yieldEvery == 0:
+	if s.turns++; s.turns%yieldEvery == 0 {
 		runtime.Gosched()
 	}
 	s.wait()
