@@ -56,6 +56,15 @@ var stopCases = []cgroupCase{
 			t.Fatalf("after %v", took)
 		}
 	}},
+	{"who is forked meanwhile is told, too", nil, func(t *testing.T, k *kernel) {
+		for range 20 {
+			h := start(t, inGroup(newGroup(), []string{"-k", "1000000"}, "sh", "-c",
+				"echo ready; (while :; do sleep 1000 & done) & exec sleep 1000")...)
+			h.wantReady()
+			h.closeStdin()
+			h.wantStatus(1)
+		}
+	}},
 	{"end without a delay", nil, func(t *testing.T, k *kernel) {
 		h := start(t, inGroup(newGroup(), []string{"-k", "0"}, self, "@family", "ignore")...)
 		h.wantReady()

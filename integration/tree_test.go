@@ -147,6 +147,17 @@ func TestProgramIsToldFirstAndTheRestWhenItIsGone(t *testing.T) {
 	h.wantStatus(128 + 15)
 }
 
+func TestWhoIsForkedWhileOthersAreToldIsTold(t *testing.T) {
+	for range 20 {
+		h := startArmed(t, "-k1000000", "--capture-output", "--", "sh", "-c",
+			"echo ready; (while :; do sleep 1000 & done) & exec sleep 1000")
+		h.awaitReady(2)
+		h.closeStdin()
+		h.wantStatus(1)
+		h.wantNothingLeft()
+	}
+}
+
 // The program's time to end is the rest's, too: SIGKILL comes once, to all.
 func TestOneDelayForAll(t *testing.T) {
 	begin := time.Now()

@@ -96,20 +96,14 @@ func (g *Group) Thaw() {
 // are stopped. Its error names the first that can't be signalled.
 func (g *Group) Terminate() error {
 	g.Thaw()
-	var first error
-	for _, pid := range g.Members() {
+	return proc.Terminate(g.Members, func(pid int, sigs ...syscall.Signal) error {
 		for _, d := range g.dirs {
-			err := d.signal(pid, unix.SIGTERM, unix.SIGCONT)
-			if err == proc.ErrOther {
-				continue
+			if err := d.signal(pid, sigs...); err != proc.ErrOther {
+				return err
 			}
-			if err != nil && first == nil {
-				first = fmt.Errorf("cannot send SIGTERM to %s: %w", proc.Describe(pid), err)
-			}
-			break
 		}
-	}
-	return first
+		return nil
+	})
 }
 
 // Kill sends SIGKILL to every member, by the surest means there is. It takes

@@ -47,32 +47,22 @@ func Adopt() (*Tree, error) {
 }
 
 // Members lists the descendants, parents before children.
-func (t *Tree) Members() []int { return t.newcomers(map[int]bool{}) }
-
-// newcomers lists those of this process's children that are not known yet, and all that
-// descends from them. It makes them known, dead children too.
-func (t *Tree) newcomers(known map[int]bool) []int {
-	return t.walk(known, func(map[int]bool, int) {})
-}
+func (t *Tree) Members() []int { return t.walk(map[int]bool{}, func(int) {}) }
 
 // walkTime bounds a walk: there may be processes that fork faster than it goes.
 const walkTime = 2 * time.Second
 
-// walk visits newcomers, each before it looks for that one's children, and lists them. A
-// visitor is told who was visited so far, this process included.
-func (t *Tree) walk(known map[int]bool, visit func(seen map[int]bool, pid int)) []int {
+// walk visits the descendants, each before it looks for that one's children, and lists
+// them. Whom it has come across is seen, this process included.
+func (t *Tree) walk(seen map[int]bool, visit func(pid int)) []int {
 	end := time.Now().Add(walkTime)
 	kids := t.children()
-	seen := map[int]bool{os.Getpid(): true}
-	own := slices.DeleteFunc(kids(os.Getpid()), func(pid int) bool { return known[pid] })
-	pids := living(slices.Clone(own))
+	seen[os.Getpid()] = true
+	pids := living(kids(os.Getpid()))
 	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
-		visit(seen, pids[i])
+		visit(pids[i])
 		seen[pids[i]] = true
 		pids = append(pids, kids(pids[i])...)
-	}
-	for _, pid := range append(own, pids...) {
-		known[pid] = true
 	}
 	return pids
 }
@@ -108,29 +98,31 @@ func Childless() bool {
 	return unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == unix.ECHILD
 }
 
-// tellPasses bounds Terminate: there may be processes that fork and exit all the time.
-const tellPasses = 10
-
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
 // stopped. Its error names the first that can't be signalled.
-//
-// Whoever dies before its children were looked for leaves them to this process, where
-// the walk began: so that looks again until nobody new has come. What others start after
-// they were told, to tidy up, is left alone as long as they live.
 func (t *Tree) Terminate() error {
-	known := map[int]bool{}
-	first := t.send(t.newcomers(known), unix.SIGTERM, unix.SIGCONT)
-	for range tellPasses {
-		before := len(known)
-		pids := t.newcomers(known)
-		if len(known) == before {
-			break
-		}
-		if err := t.send(pids, unix.SIGTERM, unix.SIGCONT); first == nil {
-			first = err
-		}
+	if err := t.findable(); err != nil {
+		return err
 	}
-	return first
+	var seen map[int]bool
+	list := func() []int {
+		seen = map[int]bool{}
+		pids := t.walk(seen, func(int) {})
+		// The children of one who died meanwhile are this process's, where the walk began.
+		orphans := slices.DeleteFunc(t.children()(os.Getpid()), func(pid int) bool { return seen[pid] })
+		return append(pids, living(orphans)...)
+	}
+	return proc.Terminate(list, func(pid int, sigs ...syscall.Signal) error {
+		return signalChildOf(seen, pid, sigs...)
+	})
+}
+
+// findable tells why members can't be found that there are.
+func (t *Tree) findable() error {
+	if len(t.children()(os.Getpid())) == 0 && !t.Empty() {
+		return errors.New("cannot send signals to what is left: /proc does not tell who that is")
+	}
+	return nil
 }
 
 // The chase after a tree that forks is bounded: SIGKILL for all that was found,
@@ -149,7 +141,8 @@ func (t *Tree) Kill() error {
 	for end := time.Now().Add(chaseTime); time.Now().Before(end); {
 		before := len(stopped)
 		t.stopChildren(stopped)
-		t.walk(map[int]bool{}, func(seen map[int]bool, pid int) {
+		seen := map[int]bool{}
+		t.walk(seen, func(pid int) {
 			if !stopped[pid] {
 				stopped[pid] = true
 				_ = signalChildOf(seen, pid, unix.SIGSTOP) // SIGKILL will tell
@@ -159,7 +152,7 @@ func (t *Tree) Kill() error {
 			break
 		}
 	}
-	return t.send(t.Members(), unix.SIGKILL)
+	return t.sigkill()
 }
 
 // stopChildren stops this process's own children, to which belongs who flees by
@@ -181,27 +174,25 @@ func (t *Tree) stopChildren(stopped map[int]bool) {
 	}
 }
 
-// send signals members of the tree, each through a pidfd, and only while what
-// the pidfd stands for is in the tree: a pid from a list may be another's by now.
-func (t *Tree) send(pids []int, sigs ...syscall.Signal) error {
-	parents := map[int]bool{os.Getpid(): true}
-	for _, pid := range pids {
-		parents[pid] = true
+// sigkill sends SIGKILL to those that are there now.
+func (t *Tree) sigkill() error {
+	if err := t.findable(); err != nil {
+		return err
 	}
+	seen := map[int]bool{}
 	var first error
-	if len(pids) == 0 && len(t.children()(os.Getpid())) == 0 && !t.Empty() {
-		first = errors.New("cannot send signals to what is left: /proc does not tell who that is")
-	}
-	for _, pid := range pids {
-		if err := signalChildOf(parents, pid, sigs...); err != nil && first == nil {
-			first = fmt.Errorf("cannot send %s to %s: %w", unix.SignalName(sigs[0]), proc.Describe(pid), err)
+	for _, pid := range t.walk(seen, func(int) {}) {
+		if err := signalChildOf(seen, pid, unix.SIGKILL); err != nil && first == nil {
+			first = fmt.Errorf("cannot send SIGKILL to %s: %w", proc.Describe(pid), err)
 		}
 	}
 	return first
 }
 
+// signalChildOf signals a process whose parent is one of these, and nobody else: a pid
+// from a list may be another's by now.
 func signalChildOf(parents map[int]bool, pid int, sigs ...syscall.Signal) error {
-	err := proc.Signal(pid, func() bool { return parents[parentOf(pid)] }, sigs...)
+	err := proc.Signal(pid, func() bool { return parents[proc.Parent(pid)] }, sigs...)
 	if err == proc.ErrOther {
 		return nil
 	}
@@ -239,16 +230,9 @@ func scan() func(pid int) []int {
 	kids := map[int][]int{}
 	for _, name := range proc.Names("/proc") {
 		if pid, err := strconv.Atoi(name); err == nil {
-			parent := parentOf(pid)
+			parent := proc.Parent(pid)
 			kids[parent] = append(kids[parent], pid)
 		}
 	}
 	return func(pid int) []int { return kids[pid] }
-}
-
-// parentOf is a process's parent, 0 if there is no such process.
-func parentOf(pid int) int {
-	stat := proc.Stat("/proc/" + strconv.Itoa(pid) + "/stat")
-	parent, _ := strconv.Atoi(proc.Field(stat, 1))
-	return parent
 }

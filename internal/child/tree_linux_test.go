@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -120,10 +121,10 @@ func TestProcessesThatAreNotHaveNoChildrenAndNoParent(t *testing.T) {
 	if kids := childrenOf(gone); len(kids) > 0 {
 		t.Errorf("children %v", kids)
 	}
-	if parent := parentOf(gone); parent != 0 {
+	if parent := proc.Parent(gone); parent != 0 {
 		t.Errorf("parent %d", parent)
 	}
-	if parent := parentOf(1); parent != 0 {
+	if parent := proc.Parent(1); parent != 0 {
 		t.Errorf("the first process has parent %d", parent)
 	}
 }
@@ -157,7 +158,7 @@ func TestParentIsFoundBehindEveryName(t *testing.T) {
 				_ = c.Process.Kill()
 				_ = c.Wait()
 			}()
-			if got := parentOf(c.Process.Pid); got != os.Getpid() {
+			if got := proc.Parent(c.Process.Pid); got != os.Getpid() {
 				stat, _ := os.ReadFile("/proc/" + strconv.Itoa(c.Process.Pid) + "/stat")
 				t.Errorf("%d, want %d: %s", got, os.Getpid(), stat)
 			}
@@ -273,6 +274,66 @@ func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
 	}
 }
 
+// Children that come between the look at their parent and its signal. It then dies, which
+// takes a moment, and who looks for newcomers meanwhile does not find them.
+func TestWhoIsForkedMeanwhileIsTold(t *testing.T) {
+	subreaper(t)
+	for i := range 100 {
+		told := t.Run(strconv.Itoa(i), func(t *testing.T) {
+			startTree(t, "echo; while :; do sleep 1000 & done")
+			wantAllTold(t)
+		})
+		reapAll()
+		if !told {
+			break
+		}
+	}
+}
+
+// wantAllTold wants SIGTERM to be the end of all in the tree, sooner or later.
+func wantAllTold(t *testing.T) {
+	t.Helper()
+	tree := new(Tree)
+	defer tree.Kill()
+	if err := tree.Terminate(); err != nil {
+		t.Fatal(err)
+	}
+	for pids := tree.Members(); len(pids) > 0; pids = tree.Members() {
+		for _, pid := range pids {
+			if !ends(t, pid) {
+				t.Fatalf("%d was not told", pid)
+			}
+		}
+	}
+}
+
+// reapAll waits for all children, orphans too.
+func reapAll() {
+	for err := error(nil); err != unix.ECHILD; {
+		_, err = unix.Wait4(-1, nil, 0, nil)
+	}
+}
+
+// As C libraries fork, but slow.
+func TestWhoIsForkedWithSIGTERMBlockedIsTold(t *testing.T) {
+	subreaper(t)
+	t.Run("", func(t *testing.T) {
+		startTree(t, `exec perl -MPOSIX -e '
+			$| = 1;
+			sub pause { select(undef, undef, undef, 0.02) }
+			my ($term, $pending) = (POSIX::SigSet->new(SIGTERM), POSIX::SigSet->new);
+			sigprocmask(SIG_BLOCK, $term);
+			print "\n";
+			do { pause; sigpending($pending) } until $pending->ismember(SIGTERM);
+			my $child = fork;
+			pause if $child;
+			sigprocmask(SIG_UNBLOCK, $term);
+			exec "sleep", "1000"'`)
+		wantAllTold(t)
+	})
+	reapAll()
+}
+
 func TestWhatIsStartedToTidyUpIsLeftAlone(t *testing.T) {
 	subreaper(t)
 	c := exec.Command("sh", "-c", `trap 'sleep 1000 & echo $!' TERM; echo ready; while :; do wait; sleep 0.01; done`)
@@ -310,18 +371,6 @@ func TestSignalToAProcessThatIsGoneIsNoError(t *testing.T) {
 	gone := reaped(t)
 	if err := signalChildOf(map[int]bool{os.Getpid(): true, 0: true}, gone, unix.SIGKILL); err != nil {
 		t.Error(err)
-	}
-}
-
-// A pid that was a member's when the list was made, and is another's now.
-func TestSendLeavesOthersAlone(t *testing.T) {
-	stranger := startTree(t, "sleep 1000 & echo $!")[1]
-	tree := &Tree{}
-	if err := tree.send([]int{stranger}, unix.SIGKILL); err != nil {
-		t.Error(err)
-	}
-	if pendingKill(t, stranger) {
-		t.Error("it was killed")
 	}
 }
 

@@ -5,6 +5,7 @@ package proc
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 )
 
@@ -23,4 +24,10 @@ func Field(stat string, n int) string {
 	}
 	field, _, _ := strings.Cut(stat, " ")
 	return field
+}
+
+// Parent is a process's parent, 0 if there is no such process.
+func Parent(pid int) int {
+	parent, _ := strconv.Atoi(Field(Stat("/proc/"+strconv.Itoa(pid)+"/stat"), 1))
+	return parent
 }

@@ -1,0 +1,53 @@
+// SPDX-FileCopyrightText: 2026 The muontrap authors
+// SPDX-License-Identifier: Apache-2.0
+
+package proc
+
+import (
+	"bufio"
+	"fmt"
+	"os/exec"
+	"slices"
+	"syscall"
+	"testing"
+)
+
+// A shell, its child and its grandchild, of whom the first list has the shell only.
+func TestLatecomersAreToldUnlessTheirElderTookSIGTERM(t *testing.T) {
+	for prepare, wantAll := range map[string]bool{"": true, "trap '' TERM;": true, "trap : TERM;": false} {
+		t.Run(prepare, func(t *testing.T) {
+			c := exec.Command("sh", "-c", prepare+`sh -c 'sleep 1000 & echo $$ $!; exec sleep 1000' & wait`)
+			c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			out, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+				_ = c.Wait()
+			}()
+			all := []int{c.Process.Pid, 0, 0}
+			if _, err := fmt.Fscan(bufio.NewReader(out), &all[1], &all[2]); err != nil {
+				t.Fatal(err)
+			}
+			var told []int
+			there := all[:1]
+			err = Terminate(func() []int {
+				defer func() { there = all }()
+				return slices.Clone(there)
+			}, func(pid int, _ ...syscall.Signal) error {
+				told = append(told, pid)
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := map[bool][]int{true: all, false: all[:1]}[wantAll]; !slices.Equal(told, want) {
+				t.Errorf("told are %v of %v, want %v", told, all, want)
+			}
+		})
+	}
+}
