@@ -59,7 +59,7 @@ var stopCases = []cgroupCase{
 	{"who is forked meanwhile is told, too", nil, func(t *testing.T, k *kernel) {
 		for range 20 {
 			h := start(t, inGroup(newGroup(), []string{"-k", "1000000"}, "sh", "-c",
-				"echo ready; (while :; do sleep 1000 & done) & exec sleep 1000")...)
+				"(sleep 1000 & echo ready; while :; do sleep 1000 & done) & exec sleep 1000")...)
 			h.wantReady()
 			h.closeStdin()
 			h.wantStatus(1)

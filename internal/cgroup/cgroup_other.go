@@ -5,7 +5,10 @@
 
 package cgroup
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Group exists on Linux only.
 type Group struct{}
@@ -18,15 +21,15 @@ func Create(string, []Controller) (*Group, error) {
 // Offers tells for people that there is nothing.
 func Offers() (layout, kill string) { return "only Linux has them", "no" }
 
-func (*Group) Dirs() Dirs              { return Dirs{} }
-func (*Group) Loosen() error           { return nil }
-func (*Group) EventsFD() int           { return -1 }
-func (*Group) Empty() bool             { return true }
-func (*Group) Members() []int          { return nil }
-func (*Group) Terminate() error        { return nil }
-func (*Group) Kill() error             { return nil }
-func (*Group) Notes() []string         { return nil }
-func (*Group) Hits() []string          { return nil }
-func (*Group) Remove() error           { return nil }
-func (*Group) Explain(err error) error { return err }
-func (*Group) Thaw()                   {}
+func (*Group) Dirs() Dirs                { return Dirs{} }
+func (*Group) Loosen() error             { return nil }
+func (*Group) EventsFD() int             { return -1 }
+func (*Group) Empty() bool               { return true }
+func (*Group) Members() []int            { return nil }
+func (*Group) Terminate(time.Time) error { return nil }
+func (*Group) Kill() error               { return nil }
+func (*Group) Notes() []string           { return nil }
+func (*Group) Hits() []string            { return nil }
+func (*Group) Remove() error             { return nil }
+func (*Group) Explain(err error) error   { return err }
+func (*Group) Thaw()                     {}

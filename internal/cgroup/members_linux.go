@@ -93,8 +93,9 @@ func (g *Group) Thaw() {
 }
 
 // Terminate thaws all members and sends them SIGTERM, and SIGCONT for those that
-// are stopped. Its error names the first that can't be signalled.
-func (g *Group) Terminate() error {
+// are stopped. Until end, it may wait for those who die of that. Its error names the
+// first that can't be signalled.
+func (g *Group) Terminate(end time.Time) error {
 	g.Thaw()
 	return proc.Terminate(g.Members, func(pid int, sigs ...syscall.Signal) error {
 		for _, d := range g.dirs {
@@ -103,7 +104,7 @@ func (g *Group) Terminate() error {
 			}
 		}
 		return nil
-	})
+	}, end)
 }
 
 // Kill sends SIGKILL to every member, by the surest means there is. It takes

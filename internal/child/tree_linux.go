@@ -57,12 +57,19 @@ const walkTime = 2 * time.Second
 func (t *Tree) walk(seen map[int]bool, visit func(pid int)) []int {
 	end := time.Now().Add(walkTime)
 	kids := t.children()
-	seen[os.Getpid()] = true
-	pids := living(kids(os.Getpid()))
-	for i := 0; i < len(pids) && time.Now().Before(end); i++ {
-		visit(pids[i])
-		seen[pids[i]] = true
-		pids = append(pids, kids(pids[i])...)
+	self := os.Getpid()
+	seen[self] = true
+	var pids []int
+	next := 0
+	for range 2 { // who loses his parent meanwhile comes to where this began
+		own := slices.DeleteFunc(kids(self), func(pid int) bool { return seen[pid] })
+		pids = append(pids, living(own)...)
+		for ; next < len(pids) && time.Now().Before(end); next++ {
+			pid := pids[next]
+			visit(pid)
+			seen[pid] = true
+			pids = append(pids, kids(pid)...)
+		}
 	}
 	return pids
 }
@@ -99,22 +106,26 @@ func Childless() bool {
 }
 
 // Terminate sends SIGTERM to every descendant, and SIGCONT for those that are
-// stopped. Its error names the first that can't be signalled.
-func (t *Tree) Terminate() error {
-	if err := t.findable(); err != nil {
-		return err
-	}
+// stopped. Until end, it may wait for those who die of that. Its error names the
+// first that can't be signalled.
+func (t *Tree) Terminate(end time.Time) error {
 	var seen map[int]bool
+	var lost error
 	list := func() []int {
 		seen = map[int]bool{}
 		pids := t.walk(seen, func(int) {})
-		// The children of one who died meanwhile are this process's, where the walk began.
-		orphans := slices.DeleteFunc(t.children()(os.Getpid()), func(pid int) bool { return seen[pid] })
-		return append(pids, living(orphans)...)
+		if len(pids) == 0 && lost == nil {
+			lost = t.findable()
+		}
+		return pids
 	}
-	return proc.Terminate(list, func(pid int, sigs ...syscall.Signal) error {
+	err := proc.Terminate(list, func(pid int, sigs ...syscall.Signal) error {
 		return signalChildOf(seen, pid, sigs...)
-	})
+	}, end)
+	if err == nil {
+		err = lost
+	}
+	return err
 }
 
 // findable tells why members can't be found that there are.
@@ -176,12 +187,13 @@ func (t *Tree) stopChildren(stopped map[int]bool) {
 
 // sigkill sends SIGKILL to those that are there now.
 func (t *Tree) sigkill() error {
-	if err := t.findable(); err != nil {
-		return err
-	}
 	seen := map[int]bool{}
+	pids := t.walk(seen, func(int) {})
+	if len(pids) == 0 {
+		return t.findable()
+	}
 	var first error
-	for _, pid := range t.walk(seen, func(int) {}) {
+	for _, pid := range pids {
 		if err := signalChildOf(seen, pid, unix.SIGKILL); err != nil && first == nil {
 			first = fmt.Errorf("cannot send SIGKILL to %s: %w", proc.Describe(pid), err)
 		}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
@@ -237,9 +238,12 @@ func subreaper(t *testing.T) {
 // ends tells whether a process ends, of SIGTERM, within a time that is ample for that.
 func ends(t *testing.T, pid int) bool {
 	t.Helper()
-	fd := pidfd(pid)
-	if fd < 0 {
-		t.Fatal("no pidfd")
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return true
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	defer unix.Close(fd)
 	for {
@@ -260,7 +264,7 @@ func TestOrphansOfWhoDiesMeanwhileAreTold(t *testing.T) {
 			pids := startTree(t, "sleep 1000 & echo $!")
 			orphan = pids[1]
 			go syscall.Kill(pids[0], syscall.SIGKILL)
-			if err := new(Tree).Terminate(); err != nil {
+			if err := new(Tree).Terminate(time.Now().Add(soon)); err != nil {
 				t.Fatal(err)
 			}
 			if !ends(t, orphan) {
@@ -283,7 +287,7 @@ func TestWhoIsForkedMeanwhileIsTold(t *testing.T) {
 			startTree(t, "echo; while :; do sleep 1000 & done")
 			wantAllTold(t)
 		})
-		reapAll()
+		killAll(t)
 		if !told {
 			break
 		}
@@ -294,8 +298,7 @@ func TestWhoIsForkedMeanwhileIsTold(t *testing.T) {
 func wantAllTold(t *testing.T) {
 	t.Helper()
 	tree := new(Tree)
-	defer tree.Kill()
-	if err := tree.Terminate(); err != nil {
+	if err := tree.Terminate(time.Now().Add(soon)); err != nil {
 		t.Fatal(err)
 	}
 	for pids := tree.Members(); len(pids) > 0; pids = tree.Members() {
@@ -307,16 +310,26 @@ func wantAllTold(t *testing.T) {
 	}
 }
 
-// reapAll waits for all children, orphans too.
-func reapAll() {
-	for err := error(nil); err != unix.ECHILD; {
-		_, err = unix.Wait4(-1, nil, 0, nil)
+// killAll kills what is left in the tree, and waits for all children, orphans too.
+func killAll(t *testing.T) {
+	t.Helper()
+	for end := time.Now().Add(soon); ; {
+		pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil)
+		switch {
+		case err == unix.ECHILD:
+			return
+		case time.Now().After(end):
+			t.Fatal("there are children left")
+		case pid == 0:
+			_ = new(Tree).Kill()
+		}
 	}
 }
 
 // As C libraries fork, but slow.
 func TestWhoIsForkedWithSIGTERMBlockedIsTold(t *testing.T) {
 	subreaper(t)
+	pidFile := filepath.Join(t.TempDir(), "pid")
 	t.Run("", func(t *testing.T) {
 		startTree(t, `exec perl -MPOSIX -e '
 			$| = 1;
@@ -325,45 +338,59 @@ func TestWhoIsForkedWithSIGTERMBlockedIsTold(t *testing.T) {
 			sigprocmask(SIG_BLOCK, $term);
 			print "\n";
 			do { pause; sigpending($pending) } until $pending->ismember(SIGTERM);
-			my $child = fork;
-			pause if $child;
+			if (my $child = fork) {
+				open my $file, ">", "`+pidFile+`";
+				print $file $child;
+				close $file;
+				pause;
+			}
 			sigprocmask(SIG_UNBLOCK, $term);
 			exec "sleep", "1000"'`)
 		wantAllTold(t)
 	})
-	reapAll()
+	killAll(t)
+	if pid, err := os.ReadFile(pidFile); len(pid) == 0 {
+		t.Errorf("it has not forked: %v", err)
+	}
 }
 
 func TestWhatIsStartedToTidyUpIsLeftAlone(t *testing.T) {
-	subreaper(t)
-	c := exec.Command("sh", "-c", `trap 'sleep 1000 & echo $!' TERM; echo ready; while :; do wait; sleep 0.01; done`)
-	out, err := c.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	helper := 0
-	defer func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-		if helper > 0 {
-			_ = syscall.Kill(helper, syscall.SIGKILL) // it is this process's now
-			_, _ = unix.Wait4(helper, nil, 0, nil)
-		}
-	}()
-	lines := bufio.NewScanner(out)
-	lines.Scan()
-	if err := new(Tree).Terminate(); err != nil {
-		t.Fatal(err)
-	}
-	lines.Scan()
-	if helper, err = strconv.Atoi(lines.Text()); err != nil {
-		t.Fatal(err)
-	}
-	if pending(t, helper, unix.SIGTERM) {
-		t.Error("it was told, too")
+	for name, trap := range map[string]string{
+		"with a handler":              "sleep 1000 & echo $!",
+		"with one that resets itself": "trap - TERM; sleep 1000 & echo $!",
+	} {
+		t.Run(name, func(t *testing.T) {
+			subreaper(t)
+			c := exec.Command("sh", "-c", "trap '"+trap+"' TERM; echo ready; while :; do wait; sleep 0.01; done")
+			out, err := c.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.Start(); err != nil {
+				t.Fatal(err)
+			}
+			helper := 0
+			defer func() {
+				_ = c.Process.Kill()
+				_ = c.Wait()
+				if helper > 0 {
+					_ = syscall.Kill(helper, syscall.SIGKILL) // it is this process's now
+					_, _ = unix.Wait4(helper, nil, 0, nil)
+				}
+			}()
+			lines := bufio.NewScanner(out)
+			lines.Scan()
+			if err := new(Tree).Terminate(time.Now().Add(100 * time.Millisecond)); err != nil {
+				t.Fatal(err)
+			}
+			lines.Scan()
+			if helper, err = strconv.Atoi(lines.Text()); err != nil {
+				t.Fatal(err)
+			}
+			if pending(t, helper, unix.SIGTERM) {
+				t.Error("it was told, too")
+			}
+		})
 	}
 }
 

@@ -5,6 +5,8 @@
 
 package child
 
+import "time"
+
 // Tree is the program's descendants, which only Linux lets muontrap keep hold of.
 type Tree struct{}
 
@@ -14,9 +16,9 @@ func Childless() bool { return true }
 // Adopt does nothing here.
 func Adopt() (*Tree, error) { return new(Tree), nil }
 
-func (*Tree) Members() []int   { return nil }
-func (*Tree) EventsFD() int    { return -1 }
-func (*Tree) Thaw()            {}
-func (*Tree) Empty() bool      { return true }
-func (*Tree) Terminate() error { return nil }
-func (*Tree) Kill() error      { return nil }
+func (*Tree) Members() []int            { return nil }
+func (*Tree) EventsFD() int             { return -1 }
+func (*Tree) Thaw()                     {}
+func (*Tree) Empty() bool               { return true }
+func (*Tree) Terminate(time.Time) error { return nil }
+func (*Tree) Kill() error               { return nil }

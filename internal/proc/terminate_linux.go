@@ -14,74 +14,138 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tellTime bounds Terminate: there may be processes that fork and exit all the time, or
-// never take a signal that they block.
-const tellTime = 100 * time.Millisecond
-
 // Terminate sends SIGTERM to all on a list, and SIGCONT for those that are stopped. Its
 // error names the first that can't be signalled.
 //
-// Meanwhile they fork, so it lists them again until nobody new has come. What somebody
-// starts who has taken SIGTERM, to tidy up, is left alone as long as that one lives. Nobody
-// can fork who is to die of a signal (clone(2) gives up then); but C libraries block
-// signals while they fork, so that one is waited for.
-func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) error) error {
-	var first error
-	told, spared := map[int]bool{}, map[int]bool{}
-	tell := func(pids []int) {
-		for _, pid := range pids {
-			told[pid] = true
-			if err := send(pid, unix.SIGTERM, unix.SIGCONT); err != nil && first == nil {
-				first = fmt.Errorf("cannot send SIGTERM to %s: %w", Describe(pid), err)
-			}
+// Meanwhile they fork, so it lists them again until nobody new has come. No list is sure
+// to be complete before those who die of SIGTERM are dead: until then they may be about to
+// fork, as C libraries block signals for that, and their children on the way to somebody
+// else. It waits for them, until end at most.
+//
+// What somebody starts who has taken SIGTERM, to tidy up, is left alone as long as that
+// one lives.
+func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) error, end time.Time) error {
+	t := &telling{send: send, caught: map[int]bool{}}
+	pause := 1 // ms
+	for pass := 0; ; pass++ {
+		late, spared := t.newcomers(list())
+		none := len(late) == 0 && !spared
+		for _, pid := range slices.DeleteFunc(late, t.survives) {
+			awaitDeath(pid, end)
+		}
+		switch {
+		case pass > 0 && none:
+			return t.first
+		case pass > 1 && !time.Now().Before(end): // so many that to tell them takes that long
+			return t.first
+		case spared:
+			_, _ = unix.Poll(nil, pause)
+			pause *= 2
 		}
 	}
-	tell(list())
-	for end := time.Now().Add(tellTime); time.Now().Before(end); {
-		waiting := anyForking(told)
-		late := slices.DeleteFunc(list(), func(pid int) bool {
-			if !told[pid] && !spared[pid] {
-				parent := Parent(pid)
-				spared[pid] = spared[parent] || told[parent] && sigtermOf(parent).taken()
-			}
-			return told[pid] || spared[pid]
-		})
-		if tell(late); len(late) > 0 {
-			continue
-		}
-		if !waiting {
-			break
-		}
-		_, _ = unix.Poll(nil, 1)
-	}
-	return first
 }
 
-// anyForking tells whether any of these may yet get a child without having taken SIGTERM.
-func anyForking(pids map[int]bool) bool {
-	for pid := range pids {
-		if sigterm := sigtermOf(pid); sigterm.blocked && sigterm.pending {
-			return true
+// telling is how far Terminate has come.
+type telling struct {
+	send   func(pid int, sigs ...syscall.Signal) error
+	caught map[int]bool // who was told, and whether he had a handler then
+	first  error
+}
+
+// survives tells one, and whether he need not die of that.
+func (t *telling) survives(pid int) bool {
+	is := sigtermOf(pid) // now: the handler may be gone when it has run
+	t.caught[pid] = is.caught
+	err := t.send(pid, unix.SIGTERM, unix.SIGCONT)
+	if err != nil && t.first == nil {
+		t.first = fmt.Errorf("cannot send SIGTERM to %s: %w", Describe(pid), err)
+	}
+	return is.caught || is.ignored || err != nil
+}
+
+// newcomers lists those who are to be told yet. Others are spared for now: their next
+// elder who was told, if there is one, may have started them in answer to that.
+func (t *telling) newcomers(pids []int) (late []int, spared bool) {
+	if len(t.caught) == 0 {
+		return pids, false
+	}
+	here, answers := map[int]bool{}, map[int]bool{}
+	for _, pid := range pids {
+		here[pid] = true
+	}
+	var answer func(pid int) bool
+	answer = func(pid int) bool {
+		if _, known := answers[pid]; !known && here[pid] {
+			answers[pid] = false
+			if caught, told := t.caught[pid]; told {
+				answers[pid] = sigtermOf(pid).taken(caught)
+			} else {
+				answers[pid] = answer(Parent(pid))
+			}
+		}
+		return answers[pid]
+	}
+	for _, pid := range pids {
+		if _, told := t.caught[pid]; told {
+			continue
+		}
+		if answer(pid) {
+			spared = true
+		} else {
+			late = append(late, pid)
 		}
 	}
-	return false
+	return late, spared
+}
+
+// awaitDeath waits for the end of one who dies of SIGTERM.
+func awaitDeath(pid int, end time.Time) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return
+	}
+	if err == nil {
+		defer unix.Close(fd)
+	}
+	for time.Now().Before(end) {
+		dead, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 1)
+		if dead == 1 || !sigtermOf(pid).dying() {
+			return
+		}
+	}
 }
 
 // disposition is what a process does about a signal, and whether that waits to be done.
-type disposition struct{ pending, blocked, caught bool }
+type disposition struct{ alive, pending, blocked, ignored, caught bool }
 
-// taken tells whether a process that was sent the signal may be acting on it.
-func (d disposition) taken() bool { return !d.pending && (d.blocked || d.caught) }
+// taken tells whether a process that was sent the signal may be acting on it, now or if it
+// caught it then.
+func (d disposition) taken(caught bool) bool {
+	return d.alive && !d.pending && (caught || d.caught || d.blocked)
+}
 
-// sigtermOf reads a process's disposition of SIGTERM (proc_pid_status(5)): none if it is
-// gone.
+// dying tells whether that is to be the end of it. While it has the signal blocked and has
+// not taken it, nothing is decided.
+func (d disposition) dying() bool {
+	return d.alive && (d.blocked && d.pending || !d.blocked && !d.ignored && !d.caught)
+}
+
+// sigtermOf reads a process's disposition of SIGTERM (proc_pid_status(5); what is blocked
+// is the main thread's).
 func sigtermOf(pid int) disposition {
-	status, _ := ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	text, _ := ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	field := func(name string) string {
+		_, rest, _ := strings.Cut(string(text), "\n"+name+":\t")
+		value, _, _ := strings.Cut(rest, "\n")
+		return value
+	}
 	in := func(set string) bool {
-		_, rest, _ := strings.Cut(string(status), "\n"+set+":\t")
-		line, _, _ := strings.Cut(rest, "\n")
-		signals, _ := strconv.ParseUint(line, 16, 64)
+		signals, _ := strconv.ParseUint(field(set), 16, 64)
 		return signals>>(unix.SIGTERM-1)&1 != 0
 	}
-	return disposition{in("ShdPnd"), in("SigBlk"), in("SigCgt")}
+	state := field("State")
+	return disposition{
+		alive:   state != "" && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X"),
+		pending: in("ShdPnd"), blocked: in("SigBlk"), ignored: in("SigIgn"), caught: in("SigCgt"),
+	}
 }

@@ -129,7 +129,7 @@ func finish(opts *options, tree *child.Tree, worker *child.Process, sigs *signal
 		deadline: time.Now().Add(opts.delay),
 	}
 	s.streams.Source = -1
-	s.tell(left.Terminate())
+	s.terminate()
 	s.run()
 	if opts.group != nil {
 		// What a dead muontrap left is killed and made anew by whoever wants it.

@@ -106,7 +106,8 @@ type containment interface {
 	Empty() bool
 	Members() []int
 	Thaw()
-	Terminate() error
+	// Terminate may wait for those who die of its SIGTERM, until end.
+	Terminate(end time.Time) error
 	Kill() error
 }
 
@@ -238,7 +239,7 @@ func (s *supervisor) reap() {
 		s.signals.Flush() // one that ended the program may have been for both
 		s.takeSignals()
 	default:
-		s.tell(s.contained.Terminate())
+		s.terminate()
 	}
 	s.checkContained()
 }

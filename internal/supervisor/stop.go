@@ -41,9 +41,21 @@ func (s *supervisor) endClearing(status int) {
 	left := s.leaves()
 	s.cut = status
 	if left {
-		s.tell(s.contained.Terminate())
 		s.deadline = time.Now().Add(s.opts.delay)
+		s.terminate()
 	}
+}
+
+// tellTime bounds a round of SIGTERM. The loop has to wait for that.
+const tellTime = 100 * time.Millisecond
+
+// terminate tells all that is contained to end; SIGKILL comes no later for that.
+func (s *supervisor) terminate() {
+	end := time.Now().Add(tellTime)
+	if s.deadline.Before(end) {
+		end = s.deadline
+	}
+	s.tell(s.contained.Terminate(end))
 }
 
 // stop begins the stop sequence: the program's stdin ends, and SIGTERM asks it
