@@ -5,7 +5,6 @@ package proc
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,14 +28,19 @@ func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) err
 	pause := 1 // ms
 	for pass := 0; ; pass++ {
 		late, spared := t.newcomers(list())
-		none := len(late) == 0 && !spared
-		for _, pid := range slices.DeleteFunc(late, t.survives) {
+		var dying []int
+		for _, pid := range late {
+			if t.tell(pid) {
+				dying = append(dying, pid)
+			}
+		}
+		for _, pid := range dying {
 			awaitDeath(pid, end)
 		}
 		switch {
-		case pass > 0 && none:
+		case pass > 0 && len(late) == 0 && !spared:
 			return t.first
-		case pass > 1 && !time.Now().Before(end): // so many that to tell them takes that long
+		case pass > 1 && !time.Now().Before(end): // there are many if it is late so soon
 			return t.first
 		case spared:
 			_, _ = unix.Poll(nil, pause)
@@ -52,15 +56,15 @@ type telling struct {
 	first  error
 }
 
-// survives tells one, and whether he need not die of that.
-func (t *telling) survives(pid int) bool {
+// tell sends the signals to one, and tells whether he has to die of that.
+func (t *telling) tell(pid int) (dying bool) {
 	is := sigtermOf(pid) // now: the handler may be gone when it has run
 	t.caught[pid] = is.caught
 	err := t.send(pid, unix.SIGTERM, unix.SIGCONT)
 	if err != nil && t.first == nil {
 		t.first = fmt.Errorf("cannot send SIGTERM to %s: %w", Describe(pid), err)
 	}
-	return is.caught || is.ignored || err != nil
+	return !is.caught && !is.ignored && err == nil
 }
 
 // newcomers lists those who are to be told yet. Others are spared for now: their next

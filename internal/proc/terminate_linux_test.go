@@ -38,7 +38,7 @@ func TestLatecomersAreToldUnlessTheirElderTookSIGTERM(t *testing.T) {
 			there := all[:1]
 			err = Terminate(func() []int {
 				defer func() { there = []int{all[0], all[2], all[1]} }() // pids need not grow
-				return slices.Clone(there)
+				return there
 			}, func(pid int, _ ...syscall.Signal) error {
 				told = append(told, pid)
 				return nil
