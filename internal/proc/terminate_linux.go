@@ -25,7 +25,6 @@ import (
 // one lives.
 func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) error, end time.Time) error {
 	t := &telling{send: send, caught: map[int]bool{}}
-	pause := 1 // ms
 	for pass := 0; ; pass++ {
 		late, spared := t.newcomers(list())
 		var dying []int
@@ -43,8 +42,7 @@ func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) err
 		case pass > 1 && !time.Now().Before(end): // there are many if it is late so soon
 			return t.first
 		case spared:
-			_, _ = unix.Poll(nil, pause)
-			pause *= 2
+			_, _ = unix.Poll(nil, 5) // ms; children that end cut it short
 		}
 	}
 }
@@ -138,8 +136,9 @@ func (d disposition) dying() bool {
 // is the main thread's).
 func sigtermOf(pid int) disposition {
 	text, _ := ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	status := string(text)
 	field := func(name string) string {
-		_, rest, _ := strings.Cut(string(text), "\n"+name+":\t")
+		_, rest, _ := strings.Cut(status, "\n"+name+":\t")
 		value, _, _ := strings.Cut(rest, "\n")
 		return value
 	}
