@@ -433,6 +433,10 @@ func (r *chaosRun) kill(pid int) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err == nil {
 		defer unix.Close(fd)
+		eventually(r.t, "execve to be done with the environment", func() bool {
+			env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+			return len(env) > 0 || !alive(pid)
+		})
 		if !hasTag(pid, r.h.tag) {
 			return
 		}

@@ -278,12 +278,15 @@ func TestKillThatFindsNoProcessEndsTheStop(t *testing.T) {
 	eventually(t, "the program's end", func() bool { return !alive(program) })
 }
 
+// The Go runtime sets up a poller for the first timer, and throws if it cannot.
+var noRuntimePoller = failing(unix.SYS_EPOLL_CREATE1, unix.EMFILE)
+
 func TestFailingPollStopsTheProgram(t *testing.T) {
 	for _, err := range []syscall.Errno{unix.EINVAL, unix.ENOMEM, unix.ENOSYS} {
 		for _, prepare := range []string{"", "trap '' TERM;"} {
 			t.Run(unix.ErrnoName(err)+" "+prepare, func(t *testing.T) {
 				// Of poll and ppoll it is the latter that muontrap calls.
-				h := startWith(t, throughFaults(failing(unix.SYS_PPOLL, err)), "-k1000", "--",
+				h := startWith(t, throughFaults(failing(unix.SYS_PPOLL, err), noRuntimePoller), "-k1000", "--",
 					"sh", "-c", prepare+"exec sleep 1000")
 				h.wantStatus(1)
 				h.wantOneMessage("cannot wait for events", err.Error())

@@ -210,11 +210,12 @@ func TestFaultInTheStopOfACgroupLeavesNoProcess(t *testing.T) {
 		{"kill EPERM", failing(unix.SYS_KILL, unix.EPERM), "cannot send SIGTERM to process"},
 		{"unlinkat EPERM", failing(unix.SYS_UNLINKAT, unix.EPERM), "cannot remove /sys/fs/cgroup/"},
 		{"unlinkat ENOMEM", failing(unix.SYS_UNLINKAT, unix.ENOMEM), "cannot remove /sys/fs/cgroup/"},
+		{"unlinkat EBUSY", failing(unix.SYS_UNLINKAT, unix.EBUSY), "cannot remove /sys/fs/cgroup/"},
 	} {
 		for _, kind := range []string{"heeding", "stubborn"} {
 			t.Run(c.name+" "+kind, func(t *testing.T) {
 				group := testGroup(t)
-				h := startWith(t, throughFaults(c.fault), "--group", group, "-k200", "--capture-output", "--", self, "@kin", kind)
+				h := startWith(t, throughFaults(c.fault, noRuntimePoller), "--group", group, "-k200", "--capture-output", "--", self, "@kin", kind)
 				h.killLeftovers()
 				if got := string(h.read(len("ready\n"))); got != "ready\n" {
 					t.Fatalf("got %q", got)

@@ -408,7 +408,7 @@ func (d *dir) claim(fd int, isNew bool) (usable bool, err error) {
 	if by := heldBelow(fd); by != "" {
 		return false, d.heldBy(by)
 	}
-	for end := time.Now().Add(claimTime); d.populated(fd); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(claimTime); d.populated(fd); proc.Pause(time.Millisecond) {
 		if time.Now().After(end) {
 			return false, fmt.Errorf("%s: left by a dead muontrap, and %s in it can't be killed", d.path, proc.Describe(pids[0]))
 		}

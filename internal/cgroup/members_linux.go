@@ -150,7 +150,7 @@ func (d *dir) freeze(fd int) {
 	case d.v2:
 		_ = writeAt(fd, "cgroup.freeze", "1") // since 5.2
 	case d.carries("freezer"):
-		for end := time.Now().Add(freezeTime); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		for end := time.Now().Add(freezeTime); time.Now().Before(end); proc.Pause(time.Millisecond) {
 			_ = writeAt(fd, "freezer.state", "FROZEN")
 			if state, err := readAt(fd, "freezer.state"); err != nil || strings.HasPrefix(state, "FROZEN") {
 				return

@@ -9,6 +9,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,7 +44,7 @@ func (d *dir) remove() error {
 
 // remove removes the directory at fd and path, and all below.
 func remove(fd int, path string) error {
-	for end := time.Now().Add(removeTime); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(removeTime); ; proc.Pause(time.Millisecond) {
 		removeBelow(fd)
 		err := unix.Rmdir(path)
 		if err == unix.ENOENT {

@@ -42,7 +42,7 @@ func Terminate(list func() []int, send func(pid int, sigs ...syscall.Signal) err
 		case pass > 1 && !time.Now().Before(end): // there are many if it is late so soon
 			return t.first
 		case spared:
-			_, _ = unix.Poll(nil, 5) // ms; children that end cut it short
+			Pause(5 * time.Millisecond) // children that end cut it short
 		}
 	}
 }

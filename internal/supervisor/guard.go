@@ -10,6 +10,7 @@ import (
 
 	"github.com/muontrap/muontrap/internal/cgroup"
 	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/proc"
 	"github.com/muontrap/muontrap/internal/signals"
 	"golang.org/x/sys/unix"
 )
@@ -112,7 +113,7 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 			return status, worker.Killed()
 		}
 		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
-			time.Sleep(10 * time.Millisecond) // do not spin
+			proc.Pause(10 * time.Millisecond) // do not spin
 		}
 	}
 }

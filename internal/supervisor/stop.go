@@ -128,5 +128,5 @@ func (s *supervisor) pollFailed(err error) {
 	}
 	s.end(statusFailure)
 	s.fds[pollProgram].Revents = unix.POLLIN
-	time.Sleep(10 * time.Millisecond)
+	proc.Pause(10 * time.Millisecond)
 }
