@@ -14,14 +14,11 @@ export CGO_ENABLED := 0
 # size of objects; and a heap in its usual place, as without C there is nothing to be protected from.
 LEAN = $(shell for x in nogreenteagc norandomizedheapbase64; do GOEXPERIMENT=$$x go env GOEXPERIMENT 2>/dev/null; done | paste -sd, -)
 
-# What spares the only time that an idle muontrap wakes up, once a minute: leave to reach a variable of the Go runtime
-# (internal/single/idle.go), if the linker still gives it.
-LINKNAME = $(shell go tool link -checklinkname=0 -V >/dev/null 2>&1 && echo -checklinkname=0)
-
 # Makes the static, reproducible binary.
 .PHONY: build
 build:
-	GOEXPERIMENT=$(LEAN) go build -trimpath -buildvcs=false $(if $(LINKNAME),-tags idle) -ldflags '$(LINKNAME) -s -w -buildid= -X $(SUPERVISOR).version=$(VERSION) -X $(SUPERVISOR).commit=$(COMMIT)' -o $(BIN) ./cmd/muontrap
+	overlay=$$(scripts/runtime dist/runtime) && \
+	GOEXPERIMENT=$(LEAN) go build $$overlay -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X $(SUPERVISOR).version=$(VERSION) -X $(SUPERVISOR).commit=$(COMMIT)' -o $(BIN) ./cmd/muontrap
 
 # Installs the binary and its manual page below PREFIX; or, with MIX_APP_PATH=.../_build/dev/lib/muontrap, the binary where the
 # Elixir library looks for it. DESTDIR comes before either. GOOS, GOARCH and GOARM say for which system, as always in Go.

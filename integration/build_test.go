@@ -20,7 +20,7 @@ func copySources(t *testing.T, name string, more ...string) (dir string) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, f := range append([]string{"Makefile", "go.mod", "go.sum", "cmd", "internal"}, more...) {
+	for _, f := range append([]string{"Makefile", "go.mod", "go.sum", "cmd", "internal", "scripts"}, more...) {
 		if out, err := exec.Command("cp", "-R", filepath.Join("..", f), dir).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}

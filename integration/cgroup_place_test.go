@@ -78,7 +78,7 @@ var memberCases = []cgroupCase{
 		h := start(t, inGroup(g, slices.Concat([]string{"-c", "pids"}, k.memory(64<<20)), "sleep", "1000")...)
 		program := h.program()
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/cgroup", h.cmd.Process.Pid))
-		if len(threads) < 2 {
+		if len(threads) == 0 {
 			t.Fatalf("threads: %q", threads)
 		}
 		for _, thread := range threads {

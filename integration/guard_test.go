@@ -326,10 +326,9 @@ func TestGuardIsSmall(t *testing.T) {
 	h.awaitReady(2)
 	for name, pid := range map[string]int{"guard": h.cmd.Process.Pid, "worker": worker} {
 		kB := anonymous(t, pid)
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
-		t.Logf("%s: %d kB anonymous, %d threads", name, kB, len(threads))
-		if kB == 0 || kB > 4096 || len(threads) > 12 {
-			t.Errorf("the %s has %d kB and %d threads", name, kB, len(threads))
+		t.Logf("%s: %d kB anonymous, %d threads", name, kB, threads(pid))
+		if kB == 0 || kB > 1024 || threads(pid) != 1 {
+			t.Errorf("the %s has %d kB and %d threads", name, kB, threads(pid))
 		}
 	}
 	for _, options := range [][]string{nil, {"--guard"}} {

@@ -21,7 +21,7 @@ import (
 // some systems there.
 func releaseIn(t *testing.T, name string) (dir string) {
 	t.Helper()
-	dir = copySources(t, name, "docs", "scripts", "LICENSES")
+	dir = copySources(t, name, "docs", "LICENSES")
 	cmd := exec.Command(filepath.Join(dir, "scripts/release"), "linux/amd64", "linux/arm64", "linux/riscv64")
 	cmd.Env = append(os.Environ(), "VERSION=v1.2.3", "SOURCE_DATE_EPOCH=1700000000")
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -6,7 +6,6 @@ package supervisor
 import (
 	"io"
 	"math"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -92,8 +91,7 @@ type supervisor struct {
 	owed     int       // draining: bytes in the pipe that may still be the program's
 	refused  bool      // a signal could not be sent, and that was said
 
-	fds   [pollSlots]unix.PollFd
-	turns int
+	fds [pollSlots]unix.PollFd
 
 	acks [8192]byte // one read: acknowledges 8 KiB to 2 MiB
 }
@@ -132,17 +130,9 @@ func (s *supervisor) run() (status int) {
 	return s.status
 }
 
-// A goroutine that goes on for 10 ms counts as one that hogs its processor, and the Go
-// runtime tries to take that away, 13,000 times a second. To give it away now and then
-// spares a fifth of what the relay costs.
-const yieldEvery = 256 // turns
-
 // turn waits for events and handles each kind once. A program that has ended is
 // noticed before everything else: its own status is the better news.
 func (s *supervisor) turn() {
-	if s.turns++; s.turns%yieldEvery == 0 {
-		runtime.Gosched()
-	}
 	s.wait()
 	s.reap()
 	if s.fds[pollSignals].Revents != 0 {

@@ -32,9 +32,8 @@ const (
 // be called on the main thread, and stay there.
 func Main(args []string) int {
 	parent := unix.Getppid() // before anything that takes time: it may be about to end
-	// The loop allocates nothing, so there is nothing to collect; and a collector
-	// that never runs never needs a thread in a moment when there is none to be
-	// had. What a long stop allocates is bounded all the same.
+	// The loop allocates nothing, so there is nothing to collect. What a long stop
+	// allocates is bounded all the same.
 	debug.SetGCPercent(-1)
 	debug.SetMemoryLimit(memoryLimit)
 	child.Stage(args)
