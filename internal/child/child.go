@@ -183,14 +183,13 @@ func setupFails(s *Spec) error {
 type Process struct {
 	pid    int
 	awaits int // what wait4(2) is asked for: pid, or -1 for orphans too
-	pidfd  int // -1: none
 	status int
 	exited bool
 	killed bool // by a signal
 }
 
 func newProcess(s *Spec, pid int) *Process {
-	p := &Process{pid: pid, awaits: pid, pidfd: pidfd(pid)}
+	p := &Process{pid: pid, awaits: pid}
 	if s.Orphans {
 		p.awaits = -1
 	}
@@ -199,10 +198,6 @@ func newProcess(s *Spec, pid int) *Process {
 
 // PID is the program's process ID, its own until Exited has returned true.
 func (p *Process) PID() int { return p.pid }
-
-// FD becomes readable when the program has exited (pidfd_open(2)). It is -1
-// where the kernel has no such descriptor: then ask Exited after each SIGCHLD.
-func (p *Process) FD() int { return p.pidfd }
 
 // Signal sends a signal. A program that is gone is no error.
 func (p *Process) Signal(sig syscall.Signal) error {
@@ -216,8 +211,8 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Exited tells, without blocking, whether the program is gone, and with which
-// status as a shell counts: its own, or 128 plus the signal that killed it.
+// Exited tells, without blocking, whether the program is gone (ask after each SIGCHLD),
+// and with which status as a shell counts: its own, or 128 plus the signal that killed it.
 func (p *Process) Exited() (status int, yes bool) {
 	for range reapAtOnce {
 		if !p.wait(p.awaits, unix.WNOHANG) {
@@ -257,14 +252,4 @@ func (p *Process) reap() {
 	for !p.exited {
 		p.wait(p.pid, 0)
 	}
-}
-
-// OffersPidfd tells for people whether this kernel has pidfds.
-func OffersPidfd() string {
-	fd := pidfd(unix.Getpid())
-	if fd < 0 {
-		return "no"
-	}
-	unix.Close(fd)
-	return "yes"
 }

@@ -13,26 +13,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestDescriptorIsReadableOnceTheProgramHasExited(t *testing.T) {
-	p, _ := mustRun(t, os.Environ(), "sleep", "1000")
-	if p.FD() < 0 {
-		t.Fatal("no pidfd")
-	}
-	fds := []unix.PollFd{{Fd: int32(p.FD()), Events: unix.POLLIN}}
-	if n, err := unix.Poll(fds, 0); n != 0 || err != nil {
-		t.Fatalf("readable while it lives: %v", err)
-	}
-	if err := p.Signal(unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if n, err := unix.Poll(fds, int(soon.Milliseconds())); n != 1 {
-		t.Fatalf("not readable: %v", err)
-	}
-	if status, gone := p.Exited(); !gone || status != 128+9 {
-		t.Errorf("%d, %v", status, gone)
-	}
-}
-
 // What splice(2) refuses is written the plain way, and nothing is lost.
 func TestRelayFallsBackToReadAndWrite(t *testing.T) {
 	source, w := newSource(t)

@@ -34,11 +34,3 @@ func forkExec(path string, args, env []string, files []int, attr *syscall.SysPro
 	}
 	return syscall.ForkExec(path, args, &syscall.ProcAttr{Env: env, Files: fds, Sys: attr})
 }
-
-func pidfd(pid int) int {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return -1
-	}
-	return fd
-}

@@ -9,3 +9,6 @@ import "strconv"
 
 // Describe names a process for messages.
 func Describe(pid int) string { return "process " + strconv.Itoa(pid) }
+
+// OffersPidfd tells for people whether this kernel has pidfds.
+func OffersPidfd() string { return "no" }

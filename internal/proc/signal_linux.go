@@ -22,6 +22,16 @@ func Describe(pid int) string {
 	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
 }
 
+// OffersPidfd tells for people whether this kernel has pidfds.
+func OffersPidfd() string {
+	fd, err := unix.PidfdOpen(unix.Getpid(), 0)
+	if err != nil {
+		return "no"
+	}
+	unix.Close(fd)
+	return "yes"
+}
+
 // ErrOther means that a pid is not the expected process's.
 var ErrOther = errors.New("another process")
 

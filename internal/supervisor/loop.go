@@ -54,8 +54,7 @@ const (
 	pollHost    = iota // fd 0: acknowledgements, and the host's life; or its pidfd
 	pollSink           // fd 1: where output goes
 	pollSource         // the program's pipe
-	pollSignals        // the signal pipe
-	pollProgram        // the program's pidfd
+	pollSignals        // the signal pipe: SIGCHLD, too, tells of the program's end
 	pollGroup          // its cgroup's events
 	pollSlots
 )
@@ -131,10 +130,12 @@ func (s *supervisor) run() (status int) {
 }
 
 // turn waits for events and handles each kind once. A program that has ended is
-// noticed before everything else: its own status is the better news.
+// noticed before what else ends a run: its own status is the better news.
 func (s *supervisor) turn() {
 	s.wait()
-	s.reap()
+	if s.phase != running || s.waitable || s.fds[pollSignals].Revents != 0 {
+		s.reap()
+	}
 	if s.fds[pollSignals].Revents != 0 {
 		s.takeSignals()
 	}
@@ -162,9 +163,7 @@ func (s *supervisor) wait() {
 		s.fds[pollSource] = unix.PollFd{Fd: int32(s.streams.Source), Events: unix.POLLIN}
 	}
 	s.fds[pollSignals] = unix.PollFd{Fd: int32(s.signals.FD()), Events: unix.POLLIN}
-	if !s.gone {
-		s.fds[pollProgram] = unix.PollFd{Fd: int32(s.program.FD()), Events: unix.POLLIN}
-	} else if s.phase < draining {
+	if s.gone && s.phase < draining {
 		s.fds[pollGroup] = unix.PollFd{Fd: int32(s.contained.EventsFD()), Events: unix.POLLPRI}
 	}
 	_, err := unix.Poll(s.fds[:], s.timeout())
@@ -208,11 +207,7 @@ func (s *supervisor) timeout() int {
 // reap notices the program's end. What it leaves behind is told to end too, if
 // it is in a cgroup or if that was asked for.
 func (s *supervisor) reap() {
-	woken := s.waitable || s.fds[pollProgram].Revents|s.fds[pollSignals].Revents != 0
 	s.waitable = false
-	if s.phase == running && !woken && s.program.FD() >= 0 {
-		return
-	}
 	status, gone := s.program.Exited()
 	if s.gone || !gone {
 		return
@@ -311,6 +306,7 @@ func (s *supervisor) hearHost() {
 }
 
 func (s *supervisor) hostLeft() {
+	s.reap() // its SIGCHLD may have come while poll(2) returned
 	s.hostGone = true
 	s.noMoreAcks()
 	s.end(statusFailure)
@@ -389,6 +385,7 @@ func (s *supervisor) sinkBroke(err error) {
 	if err != unix.EPIPE { // that is a reader who left, and no news to him
 		complain("cannot write the program's output: %v", err)
 	}
+	s.reap() // as in hostLeft
 	s.discard = true
 	s.end(statusFailure)
 }

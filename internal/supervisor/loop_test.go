@@ -154,7 +154,6 @@ func (r *rig) awaitExit() {
 
 func (r *rig) exits() {
 	r.awaitExit()
-	r.fds[pollProgram].Revents = unix.POLLIN
 	r.reap()
 }
 
@@ -203,6 +202,21 @@ func (r *rig) sinkBreaks() {
 func (r *rig) isLate() {
 	r.deadline = time.Now()
 	r.checkDeadline()
+}
+
+func TestProgramsOwnEndIsBetterNews(t *testing.T) {
+	for name, event := range map[string]func(*rig){
+		"host gone": (*rig).hostLeaves, "fd 1 broken": (*rig).sinkBreaks,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, "exit 7")
+			r.awaitExit()
+			event(r)
+			if r.phase != done || r.status != 7 {
+				t.Errorf("phase %d, status %d", r.phase, r.status)
+			}
+		})
+	}
 }
 
 // The table at the head of loop.go, cell by cell.

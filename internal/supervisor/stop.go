@@ -127,6 +127,6 @@ func (s *supervisor) pollFailed(err error) {
 		complain("cannot wait for events: %v", err)
 	}
 	s.end(statusFailure)
-	s.fds[pollProgram].Revents = unix.POLLIN
+	s.waitable = true
 	proc.Pause(10 * time.Millisecond)
 }

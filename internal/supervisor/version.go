@@ -8,7 +8,7 @@ import (
 	"runtime"
 
 	"github.com/muontrap/muontrap/internal/cgroup"
-	"github.com/muontrap/muontrap/internal/child"
+	"github.com/muontrap/muontrap/internal/proc"
 	"golang.org/x/sys/unix"
 )
 
@@ -23,5 +23,5 @@ func about() string {
 	return fmt.Sprintf("muontrap %s\ncommit: %s\nbuilt by: %s for %s/%s\nkernel: %s %s\npidfd: %s\ncgroups: %s\ncgroup.kill: %s\n",
 		version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH,
 		unix.ByteSliceToString(kernel.Sysname[:]), unix.ByteSliceToString(kernel.Release[:]),
-		child.OffersPidfd(), layout, kill)
+		proc.OffersPidfd(), layout, kill)
 }
