@@ -44,10 +44,10 @@ release:
 man: build
 	go run ./scripts/man ./$(BIN) <docs/muontrap.1.in >docs/muontrap.1
 
-# Runs all tests, the packages' with the race detector too, and 60 trees of the chaos suite. Uncached: go does not see what the tests build.
+# Runs all tests, the packages' with the race detector too, and 300 trees of the chaos suite. Uncached: go does not see what the tests build.
 .PHONY: test
 test: test-deps
-	MUONTRAP_CHAOS_SEED=1 MUONTRAP_CHAOS_TREES=60 go test -count=1 ./...
+	MUONTRAP_CHAOS_SEED=1 MUONTRAP_CHAOS_TREES=300 go test -count=1 ./...
 	CGO_ENABLED=1 go test -count=1 -race ./cmd/... ./internal/...
 
 # Checks format, licences, the manual page, and the code for every system it is meant for.

@@ -124,7 +124,8 @@ func (s *supervisor) run() (status int) {
 		s.window = protocol.NewWindow(s.opts.window)
 		s.eager = s.relay.Held() > s.window.Avail()
 	}
-	for s.reap(); s.phase != done; s.turn() {
+	for s.phase != done {
+		s.turn()
 	}
 	return s.status
 }
@@ -229,6 +230,14 @@ func (s *supervisor) reap() {
 	s.checkContained()
 }
 
+// reapIfTold is for what else ends a run: SIGCHLD may have come while poll(2) returned.
+func (s *supervisor) reapIfTold() {
+	fds := [1]unix.PollFd{{Fd: int32(s.signals.FD()), Events: unix.POLLIN}}
+	if n, _ := unix.Poll(fds[:], 0); n > 0 {
+		s.reap()
+	}
+}
+
 // leaves tells whether what is left is none of muontrap's business.
 func (s *supervisor) leaves() bool {
 	return s.phase == clearing && s.cut == 0 && s.opts.group == nil && s.opts.killMode != killAll
@@ -306,7 +315,7 @@ func (s *supervisor) hearHost() {
 }
 
 func (s *supervisor) hostLeft() {
-	s.reap() // its SIGCHLD may have come while poll(2) returned
+	s.reapIfTold()
 	s.hostGone = true
 	s.noMoreAcks()
 	s.end(statusFailure)
@@ -385,7 +394,7 @@ func (s *supervisor) sinkBroke(err error) {
 	if err != unix.EPIPE { // that is a reader who left, and no news to him
 		complain("cannot write the program's output: %v", err)
 	}
-	s.reap() // as in hostLeft
+	s.reapIfTold()
 	s.discard = true
 	s.end(statusFailure)
 }

@@ -211,6 +211,8 @@ func TestProgramsOwnEndIsBetterNews(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, "exit 7")
 			r.awaitExit()
+			_ = unix.Kill(unix.Getpid(), unix.SIGUSR1) // for SIGCHLD
+			await(t, r.signals.FD())
 			event(r)
 			if r.phase != done || r.status != 7 {
 				t.Errorf("phase %d, status %d", r.phase, r.status)
