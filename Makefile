@@ -17,8 +17,8 @@ LEAN = $(shell for x in nogreenteagc norandomizedheapbase64; do GOEXPERIMENT=$$x
 # Makes the static, reproducible binary.
 .PHONY: build
 build:
-	overlay=$$(scripts/runtime dist/runtime) && \
-	GOEXPERIMENT=$(LEAN) go build $$overlay -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X $(SUPERVISOR).version=$(VERSION) -X $(SUPERVISOR).commit=$(COMMIT)' -o $(BIN) ./cmd/muontrap
+	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && overlay=$$(scripts/runtime "$$dir") && \
+	GOEXPERIMENT=$(LEAN) go build $${overlay:+"$$overlay"} -trimpath -buildvcs=false -ldflags '-s -w -buildid= -X $(SUPERVISOR).version=$(VERSION) -X $(SUPERVISOR).commit=$(COMMIT)' -o $(BIN) ./cmd/muontrap
 
 # Installs the binary and its manual page below PREFIX; or, with MIX_APP_PATH=.../_build/dev/lib/muontrap, the binary where the
 # Elixir library looks for it. DESTDIR comes before either. GOOS, GOARCH and GOARM say for which system, as always in Go.

@@ -353,6 +353,7 @@ func TestVersionTellsOfTheBuildAndTheKernel(t *testing.T) {
 	form := regexp.MustCompile(`^muontrap \S+
 commit: \S+
 built by: go\S+ for linux/\w+
+threads: 1
 kernel: Linux \S+
 pidfd: (yes|no)
 cgroups: .+

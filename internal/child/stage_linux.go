@@ -29,8 +29,8 @@ import (
 // stageName is argv[0] of the stage.
 const stageName = "muontrap-stage"
 
-// stageEnv comes before the program's environment: with one processor to run on from the
-// beginning, and nothing to preempt, the runtime starts few threads.
+// stageEnv comes before the program's environment: where the runtime has more threads than
+// one, with one processor from the beginning and nothing to preempt it starts few.
 var stageEnv = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
 
 // What the stage was doing when it failed.

@@ -5,32 +5,10 @@ package proc
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// Describe names a process for messages.
-func Describe(pid int) string {
-	comm, err := ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	if err != nil {
-		comm = []byte("?")
-	}
-	return fmt.Sprintf("process %d (%s)", pid, strings.TrimSpace(string(comm)))
-}
-
-// OffersPidfd tells for people whether this kernel has pidfds.
-func OffersPidfd() string {
-	fd, err := unix.PidfdOpen(unix.Getpid(), 0)
-	if err != nil {
-		return "no"
-	}
-	unix.Close(fd)
-	return "yes"
-}
 
 // ErrOther means that a pid is not the expected process's.
 var ErrOther = errors.New("another process")

@@ -90,7 +90,7 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 func taken(s byte) { atomic.StoreUint32(&waiting[s], 0) }
 
 // Flush returns when all that was sent to this process before is in the pipe. It is for a
-// goroutine that is locked to its thread, as all init functions are.
+// goroutine that stays on its thread, as all init functions do.
 func (p *Pipe) Flush() {
 	// What no thread has begun to take, this one takes: it does so when its mask changes.
 	var all, old unix.Sigset_t

@@ -20,8 +20,8 @@ func about() string {
 	var kernel unix.Utsname
 	_ = unix.Uname(&kernel)
 	layout, kill := cgroup.Offers()
-	return fmt.Sprintf("muontrap %s\ncommit: %s\nbuilt by: %s for %s/%s\nkernel: %s %s\npidfd: %s\ncgroups: %s\ncgroup.kill: %s\n",
-		version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH,
+	return fmt.Sprintf("muontrap %s\ncommit: %s\nbuilt by: %s for %s/%s\nthreads: %s\nkernel: %s %s\npidfd: %s\ncgroups: %s\ncgroup.kill: %s\n",
+		version, commit, runtime.Version(), runtime.GOOS, runtime.GOARCH, proc.Threads(),
 		unix.ByteSliceToString(kernel.Sysname[:]), unix.ByteSliceToString(kernel.Release[:]),
 		proc.OffersPidfd(), layout, kill)
 }
