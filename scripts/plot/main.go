@@ -86,7 +86,7 @@ func read(r io.Reader) (start []bar, stop []line, err error) {
 
 // The picture is this wide, and has two panels: bars over lines.
 const (
-	width, left, right = 720, 190, 20
+	width, left, right = 720, 230, 20
 	barHeight          = 22
 	plotHeight         = 300
 )
