@@ -394,8 +394,8 @@ func (s *supervisor) sinkBroke(err error) {
 	if err != unix.EPIPE { // that is a reader who left, and no news to him
 		complain("cannot write the program's output: %v", err)
 	}
-	s.reapIfTold()
 	s.discard = true
+	s.reapIfTold()
 	s.end(statusFailure)
 }
 
