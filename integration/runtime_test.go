@@ -100,7 +100,7 @@ func TestPanicSaysWhatItIs(t *testing.T) {
 func TestBuiltByGoAloneItKeepsItsPromises(t *testing.T) {
 	plain := filepath.Join(openDir(t), "muontrap")
 	run(t, exec.Command("go", "build", "-o", plain, "../cmd/muontrap"))
-	c := exec.Command(self, "-test.v", "-test.run="+strings.Join([]string{"^TestEarly", "^TestGuard.*(Passes|Stops|Removes)", "^TestEnd",
+	c := exec.Command(self, "-test.v", "-test.run="+strings.Join([]string{"^TestEarly", "^TestGuard.*(Passes|Stops|Removes)", "^TestEnd", "^TestProgramGone",
 		"Signal", "^TestForkStorm", "^TestForcedStop"}, "|"), "-test.skip=HasOneThread|CannotBeSignalled")
 	c.Env = append(os.Environ(), "MUONTRAP="+plain)
 	if n := strings.Count(run(t, c), "\n--- PASS: "); n < 20 {

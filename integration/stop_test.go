@@ -231,17 +231,25 @@ func TestFirstReasonToStopGivesTheStatus(t *testing.T) {
 }
 
 func TestProgramGoneBeforeItsStopIsNoticed(t *testing.T) {
-	h := startArmed(t, "--capture-output", "sh", "-c", "echo $$; exec sleep 1000")
-	program := h.readPID()
-	pause(t, h.cmd.Process.Pid)
-	if err := syscall.Kill(program, unix.SIGUSR2); err != nil {
-		t.Fatal(err)
+	for name, stop := range map[string]func(*host){
+		"signal":        func(h *host) { h.kill(unix.SIGTERM) },
+		"end of stdin":  (*host).closeStdin,
+		"broken stdout": func(h *host) { h.stdout.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := startArmed(t, "--capture-output", "sh", "-c", "echo $$; exec sleep 1000")
+			program := h.readPID()
+			pause(t, h.cmd.Process.Pid)
+			if err := syscall.Kill(program, unix.SIGUSR2); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the program to end", func() bool { return !alive(program) })
+			stop(h)
+			h.kill(unix.SIGCONT)
+			h.wantStatus(128 + 12) // its own
+			h.wantNoMessages()
+		})
 	}
-	eventually(t, "the program to end", func() bool { return !alive(program) })
-	h.kill(unix.SIGTERM)
-	h.kill(unix.SIGCONT)
-	h.wantStatus(128 + 12) // its own
-	h.wantNoMessages()
 }
 
 func TestSignalEndsTheWaitForAcknowledgements(t *testing.T) {

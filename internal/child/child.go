@@ -6,7 +6,7 @@
 //
 // [OpenStreams] makes the three descriptors that the program gets, [Start] runs
 // it with them, a [Relay] carries what it writes, and [Process] is its life:
-// poll [Process.FD], then ask [Process.Exited].
+// ask [Process.Exited] after each SIGCHLD.
 //
 // A program is started the way execvp(3) would do it in a process that already
 // has the wanted user and groups: so the search of PATH sees what that user
@@ -211,11 +211,12 @@ func (p *Process) Signal(sig syscall.Signal) error {
 	return nil
 }
 
-// Exited tells, without blocking, whether the program is gone (ask after each SIGCHLD),
-// and with which status as a shell counts: its own, or 128 plus the signal that killed it.
-func (p *Process) Exited() (status int, yes bool) {
+// Exited tells, without blocking, whether the program is gone, and with which status as
+// a shell counts: its own, or 128 plus the signal that killed it. Where wait4(2) fails, the
+// program is gone if SIGCHLD has told so.
+func (p *Process) Exited(told bool) (status int, yes bool) {
 	for range reapAtOnce {
-		if !p.wait(p.awaits, unix.WNOHANG) {
+		if !p.wait(p.awaits, unix.WNOHANG, told) {
 			return p.status, p.exited
 		}
 	}
@@ -231,13 +232,13 @@ const reapAtOnce = 1000
 func (p *Process) Killed() bool { return p.killed }
 
 // wait collects one exit status (wait4(2)), and tells whether there may be more.
-func (p *Process) wait(pid, options int) bool {
+func (p *Process) wait(pid, options int, told bool) bool {
 	var ws unix.WaitStatus
 	got, err := unix.Wait4(pid, &ws, options, nil)
 	switch {
 	case err == unix.EINTR:
 		return true
-	case err != nil && !p.exited: // ECHILD: somebody else took it, its status is lost
+	case err != nil && told && !p.exited: // ECHILD: somebody else took it, its status is lost
 		p.exited, p.status = true, 1
 	case got == p.pid && !p.exited && ws.Signaled():
 		p.exited, p.killed, p.status = true, true, 128+int(ws.Signal())
@@ -250,6 +251,6 @@ func (p *Process) wait(pid, options int) bool {
 // reap waits until the program is gone.
 func (p *Process) reap() {
 	for !p.exited {
-		p.wait(p.pid, 0)
+		p.wait(p.pid, 0, true)
 	}
 }

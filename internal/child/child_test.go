@@ -99,7 +99,7 @@ func output(t *testing.T, out *os.File) string {
 func (p *Process) awaitStatus(t *testing.T) int {
 	t.Helper()
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if status, gone := p.Exited(); gone {
+		if status, gone := p.Exited(true); gone {
 			return status
 		}
 	}
@@ -123,7 +123,7 @@ func TestSignalsReachTheProgramWhileItLives(t *testing.T) {
 	if _, err := out.Read(make([]byte, 10)); err != nil {
 		t.Fatal(err)
 	}
-	if _, gone := p.Exited(); gone {
+	if _, gone := p.Exited(true); gone {
 		t.Fatal("gone already")
 	}
 	if err := p.Signal(syscall.SIGUSR1); err != nil {
@@ -135,7 +135,7 @@ func TestSignalsReachTheProgramWhileItLives(t *testing.T) {
 	if err := p.Signal(syscall.SIGUSR1); err != nil {
 		t.Errorf("after its end: %v", err)
 	}
-	if status, gone := p.Exited(); !gone || status != 7 {
+	if status, gone := p.Exited(true); !gone || status != 7 {
 		t.Errorf("asked again: %d, %v", status, gone)
 	}
 }
@@ -278,7 +278,7 @@ func TestStdinOfTheProgramEndsWhenTold(t *testing.T) {
 		p.reap()
 	})
 	s.Started()
-	if _, gone := p.Exited(); gone {
+	if _, gone := p.Exited(true); gone {
 		t.Fatal("gone before its stdin ended")
 	}
 	s.EndStdin()

@@ -64,6 +64,10 @@ func Open(sigs []syscall.Signal) (*Pipe, error) {
 	if err != nil {
 		return nil, os.NewSyscallError("pipe", err)
 	}
+	// A pipe keeps its last page: with one to keep, enter's write(2) needs no memory.
+	var b [1]byte
+	_, _ = unix.Write(w, b[:])
+	_, _ = unix.Read(r, b[:])
 	pipe = int32(w)
 	clear(waiting[:])
 	// Flags, mask and the way back are as the runtime has them for a signal of its own.

@@ -104,7 +104,7 @@ func watch(worker *child.Process, sigs *signals.Pipe, parent int) (status int, k
 			fds[1] = unix.PollFd{Fd: -1}
 			stop(statusFailure)
 		}
-		if status, gone := worker.Exited(); gone {
+		if status, gone := worker.Exited(true); gone {
 			if cause != 0 && status == 128+int(unix.SIGTERM) {
 				status = cause
 			} else if worker.Killed() {

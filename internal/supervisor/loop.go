@@ -54,7 +54,7 @@ const (
 	pollHost    = iota // fd 0: acknowledgements, and the host's life; or its pidfd
 	pollSink           // fd 1: where output goes
 	pollSource         // the program's pipe
-	pollSignals        // the signal pipe: SIGCHLD, too, tells of the program's end
+	pollSignals        // the signal pipe; SIGCHLD tells of the program's end
 	pollGroup          // its cgroup's events
 	pollSlots
 )
@@ -135,7 +135,8 @@ func (s *supervisor) run() (status int) {
 func (s *supervisor) turn() {
 	s.wait()
 	if s.phase != running || s.waitable || s.fds[pollSignals].Revents != 0 {
-		s.reap()
+		s.waitable = false
+		s.reap(true)
 	}
 	if s.fds[pollSignals].Revents != 0 {
 		s.takeSignals()
@@ -206,10 +207,10 @@ func (s *supervisor) timeout() int {
 }
 
 // reap notices the program's end. What it leaves behind is told to end too, if
-// it is in a cgroup or if that was asked for.
-func (s *supervisor) reap() {
-	s.waitable = false
-	status, gone := s.program.Exited()
+// it is in a cgroup or if that was asked for. What else ends a run asks too, before SIGCHLD
+// has told: that may have come while poll(2) returned.
+func (s *supervisor) reap(told bool) {
+	status, gone := s.program.Exited(told)
 	if s.gone || !gone {
 		return
 	}
@@ -228,14 +229,6 @@ func (s *supervisor) reap() {
 		s.terminate()
 	}
 	s.checkContained()
-}
-
-// reapIfTold is for what else ends a run: SIGCHLD may have come while poll(2) returned.
-func (s *supervisor) reapIfTold() {
-	fds := [1]unix.PollFd{{Fd: int32(s.signals.FD()), Events: unix.POLLIN}}
-	if n, _ := unix.Poll(fds[:], 0); n > 0 {
-		s.reap()
-	}
 }
 
 // leaves tells whether what is left is none of muontrap's business.
@@ -315,7 +308,7 @@ func (s *supervisor) hearHost() {
 }
 
 func (s *supervisor) hostLeft() {
-	s.reapIfTold()
+	s.reap(false)
 	s.hostGone = true
 	s.noMoreAcks()
 	s.end(statusFailure)
@@ -323,12 +316,14 @@ func (s *supervisor) hostLeft() {
 
 // overAcked ends everything: the host has lost count.
 func (s *supervisor) overAcked(n int) {
+	inFlight := s.window.InFlight()
+	s.reap(false)
 	s.hostGone, s.discard = true, true
-	if s.phase == stopping {
+	if s.phase == stopping || s.phase == done {
 		return
 	}
 	complain("protocol violation: the host acknowledged %d bytes of output, %d were in flight",
-		protocol.Acknowledged(s.acks[:n]), s.window.InFlight())
+		protocol.Acknowledged(s.acks[:n]), inFlight)
 	s.end(statusFailure)
 	s.status = statusFailure
 }
@@ -395,7 +390,7 @@ func (s *supervisor) sinkBroke(err error) {
 		complain("cannot write the program's output: %v", err)
 	}
 	s.discard = true
-	s.reapIfTold()
+	s.reap(false)
 	s.end(statusFailure)
 }
 

@@ -143,7 +143,7 @@ func await(t *testing.T, fd int) {
 func (r *rig) awaitExit() {
 	r.t.Helper()
 	for end := time.Now().Add(soon); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if _, gone := r.program.Exited(); gone {
+		if _, gone := r.program.Exited(true); gone {
 			return
 		}
 	}
@@ -154,7 +154,7 @@ func (r *rig) awaitExit() {
 
 func (r *rig) exits() {
 	r.awaitExit()
-	r.reap()
+	r.reap(true)
 }
 
 func (r *rig) isKilled() {
@@ -204,15 +204,16 @@ func (r *rig) isLate() {
 	r.checkDeadline()
 }
 
+// Though SIGCHLD has not been heard yet.
 func TestProgramsOwnEndIsBetterNews(t *testing.T) {
 	for name, event := range map[string]func(*rig){
 		"host gone": (*rig).hostLeaves, "fd 1 broken": (*rig).sinkBreaks,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, "exit 7")
-			r.awaitExit()
-			_ = unix.Kill(unix.Getpid(), unix.SIGUSR1) // for SIGCHLD
-			await(t, r.signals.FD())
+			if err := unix.Waitid(unix.P_PID, r.program.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+				t.Fatal(err)
+			}
 			event(r)
 			if r.phase != done || r.status != 7 {
 				t.Errorf("phase %d, status %d", r.phase, r.status)
@@ -294,7 +295,7 @@ func TestDeadlineOfTheStopBringsSIGKILL(t *testing.T) {
 	r := in(t, stopping)
 	r.isLate()
 	r.awaitExit()
-	if status, _ := r.program.Exited(); status != 128+int(unix.SIGKILL) {
+	if status, _ := r.program.Exited(true); status != 128+int(unix.SIGKILL) {
 		t.Errorf("the program ended with %d", status)
 	}
 	if r.deadline.IsZero() || r.giveUp.IsZero() {

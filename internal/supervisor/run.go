@@ -45,7 +45,7 @@ const memoryLimit = 32 << 20
 func run(args []string, parent int) int {
 	// From here on, every signal is an order to stop. (SIGINT is heard even in a
 	// background job, which ignores it. So it is not ignored in the program either.)
-	sigs, err := signals.Open(append(signals.Terminating(), unix.SIGCHLD)) // orphans end, too
+	sigs, err := signals.Open(append(signals.Terminating(), unix.SIGCHLD))
 	if err != nil {
 		return fail(statusFailure, err)
 	}
