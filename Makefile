@@ -14,7 +14,7 @@ export CGO_ENABLED := 0
 # size of objects; and a heap in its usual place, as without C there is nothing to be protected from.
 LEAN = $(shell for x in nogreenteagc norandomizedheapbase64; do GOEXPERIMENT=$$x go env GOEXPERIMENT 2>/dev/null; done | paste -sd, -)
 
-# Makes the static, reproducible binary.
+# Makes the static, reproducible binary, with a Go runtime of one thread (scripts/runtime).
 .PHONY: build
 build:
 	dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && overlay=$$(scripts/runtime "$$dir") && \

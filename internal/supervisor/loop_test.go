@@ -211,9 +211,7 @@ func TestProgramsOwnEndIsBetterNews(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, "exit 7")
-			if err := unix.Waitid(unix.P_PID, r.program.PID(), nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
-				t.Fatal(err)
-			}
+			r.awaitExit()
 			event(r)
 			if r.phase != done || r.status != 7 {
 				t.Errorf("phase %d, status %d", r.phase, r.status)
