@@ -84,6 +84,14 @@ func TestCollectionsNeedNoSecondThread(t *testing.T) {
 	}
 }
 
+func TestLimitOfAddressSpaceIsForTheProgram(t *testing.T) {
+	limited := exec.Command("sh", "-c", `ulimit -v 1300000; exec "$@"`, "sh",
+		muontrap, "--watch=none", "--inherit-output", "--", "prlimit", "--as=200000000", "sh", "-c", "ulimit -v")
+	if got := run(t, limited); got != "195312\n" {
+		t.Errorf("the program has %q", got)
+	}
+}
+
 // Of a bug, at least its name should be told.
 func TestPanicSaysWhatItIs(t *testing.T) {
 	binary := altered(t, "internal/supervisor/run.go", "\tcase opts.help:", "\tcase opts.window > 0:\n\t\tpanic(\"a bug\")\n\tcase opts.help:")
