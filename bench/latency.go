@@ -20,14 +20,11 @@ const (
 // the program is a pipe from here, with or without muontrap. All share one processor:
 // else it is the kernel's choice of processors that is measured, a factor of five.
 func (b *bench) latency() error {
-	var all unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &all); err != nil {
+	undo, err := onOneProcessor()
+	if err != nil {
 		return err
 	}
-	if err := unix.SchedSetaffinity(0, firstOf(all)); err != nil {
-		return err
-	}
-	defer func() { _ = unix.SchedSetaffinity(0, &all) }()
+	defer undo()
 	lines := []string{b.fixture("stream"), "lines", strconv.Itoa(lineSize)}
 	bare, err := newTalker(lines)
 	if err != nil {
@@ -56,6 +53,15 @@ func (b *bench) latency() error {
 	b.table.add("latency", "line of 100 bytes, bare pipe", 0, "µs", bare.samples, "bare pipe", bare.samples)
 	b.table.add("latency", "line of 100 bytes, muontrap", 0, "µs", ours.samples, "bare pipe", bare.samples)
 	return nil
+}
+
+// onOneProcessor ties this thread, and whom it starts, to the first that it may use.
+func onOneProcessor() (undo func(), err error) {
+	var all unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &all); err != nil {
+		return nil, err
+	}
+	return func() { _ = unix.SchedSetaffinity(0, &all) }, unix.SchedSetaffinity(0, firstOf(all))
 }
 
 func firstOf(all unix.CPUSet) *unix.CPUSet {

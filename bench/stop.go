@@ -15,12 +15,24 @@ import (
 const endRuns = 300
 
 // end is the time from end of file until a program that obeys is gone, and
-// muontrap too, against a process in C that does nothing but kill(2) and wait(2).
+// muontrap too, against a process in C that does nothing but kill(2) and wait(2): on all
+// processors, and on one, where none has to be woken or interrupted.
 func (b *bench) end() error {
 	program := []string{b.fixture("tree"), "wide", "1", "obey"}
-	bare := &stopper{name: "kill and wait", argv: append(slices.Clone(program), "bare")}
-	ours := &stopper{name: "muontrap", argv: append([]string{b.muontrap, "--"}, program...), bare: bare}
-	return b.interleave("end", 1, endRuns, []*stopper{bare, ours})
+	run := func(where string) error {
+		bare := &stopper{name: "kill and wait" + where, argv: append(slices.Clone(program), "bare")}
+		ours := &stopper{name: "muontrap" + where, argv: append([]string{b.muontrap, "--"}, program...), bare: bare}
+		return b.interleave("end", 1, endRuns, []*stopper{bare, ours})
+	}
+	if err := run(""); err != nil {
+		return err
+	}
+	undo, err := onOneProcessor()
+	if err != nil {
+		return err
+	}
+	defer undo()
+	return run(", one processor")
 }
 
 // sizes of trees, and how often each is stopped.
