@@ -21,11 +21,19 @@ func copySources(t *testing.T, name string, more ...string) (dir string) {
 		t.Fatal(err)
 	}
 	for _, f := range append([]string{"Makefile", "go.mod", "go.sum", "cmd", "internal", "scripts"}, more...) {
-		if out, err := exec.Command("cp", "-R", filepath.Join("..", f), dir).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+		run(t, exec.Command("cp", "-R", filepath.Join("..", f), dir))
 	}
 	return dir
+}
+
+// run runs a command that has to succeed.
+func run(t *testing.T, c *exec.Cmd) (output string) {
+	t.Helper()
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", c.Args, err, out)
+	}
+	return string(out)
 }
 
 // buildIn copies the sources to a directory of this name and builds them there.
@@ -33,9 +41,7 @@ func buildIn(t *testing.T, name string) []byte {
 	t.Helper()
 	dir := copySources(t, name)
 	binary := filepath.Join(dir, "built")
-	if out, err := exec.Command("make", "-C", dir, "build", "BIN="+binary).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	run(t, exec.Command("make", "-C", dir, "build", "BIN="+binary))
 	b, err := os.ReadFile(binary)
 	if err != nil {
 		t.Fatal(err)

@@ -24,9 +24,7 @@ func init() {
 func forEachClient(t *testing.T, test func(t *testing.T, c client)) {
 	t.Helper()
 	dir := t.TempDir() // lives as long as the subtests
-	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "client-go"), "../examples").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	run(t, exec.Command("go", "build", "-o", filepath.Join(dir, "client-go"), "../examples"))
 	for _, c := range []client{
 		{"Python", []string{"python3", "../examples/client.py"}},
 		{"Node.js", []string{"node", "../examples/client.mjs"}},

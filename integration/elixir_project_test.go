@@ -144,9 +144,7 @@ func wantBuiltFor(t *testing.T, binary string, want map[string]string) {
 
 func TestInstallPutsBinaryAndManualBelowThePrefix(t *testing.T) {
 	root := t.TempDir()
-	if out, err := exec.Command("make", "-C", "..", "install", "DESTDIR="+root, "PREFIX=/opt/x").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	run(t, exec.Command("make", "-C", "..", "install", "DESTDIR="+root, "PREFIX=/opt/x"))
 	for path, mode := range map[string]os.FileMode{"bin/muontrap": 0o755, "share/man/man1/muontrap.1": 0o644} {
 		info, err := os.Stat(filepath.Join(root, "opt/x", path))
 		if err != nil {

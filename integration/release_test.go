@@ -24,9 +24,7 @@ func releaseIn(t *testing.T, name string) (dir string) {
 	dir = copySources(t, name, "docs", "LICENSES")
 	cmd := exec.Command(filepath.Join(dir, "scripts/release"), "linux/amd64", "linux/arm64", "linux/riscv64")
 	cmd.Env = append(os.Environ(), "VERSION=v1.2.3", "SOURCE_DATE_EPOCH=1700000000")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	run(t, cmd)
 	return filepath.Join(dir, "dist/release")
 }
 
@@ -140,11 +138,7 @@ func tryPackage(t *testing.T, dir string) {
 	}
 	dpkg := func(args ...string) string {
 		t.Helper()
-		out, err := exec.Command("dpkg", append([]string{"--root=" + root, "--log=/dev/null"}, args...)...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-		return string(out)
+		return run(t, exec.Command("dpkg", append([]string{"--root=" + root, "--log=/dev/null"}, args...)...))
 	}
 	dpkg("--install", filepath.Join(dir, "muontrap_1.2.3_amd64.deb"))
 	if got := dpkg("--status", "muontrap"); !strings.Contains(got, "\nStatus: install ok installed\n") || !strings.Contains(got, "\nVersion: 1.2.3\n") {

@@ -27,6 +27,17 @@ func calling(binary string, env ...string) func(*exec.Cmd) {
 	}
 }
 
+// threadsOf runs a program through this muontrap, which has to end as usual.
+func threadsOf(t *testing.T, binary string) int {
+	t.Helper()
+	h := startWith(t, calling(binary), "--capture-output", "--", "sh", "-c", "echo ready; exec sleep 1000")
+	h.awaitReady(1)
+	n := threads(h.cmd.Process.Pid)
+	h.closeStdin()
+	h.wantStatus(1)
+	return n
+}
+
 // Whatever the host's environment asks of a Go runtime.
 func TestMuontrapHasOneThread(t *testing.T) {
 	for name, options := range map[string][]string{
@@ -136,13 +147,9 @@ func TestUnknownGoBuildsWithItsRuntimeAsItIs(t *testing.T) {
 			if out := run(t, c); !strings.Contains(out, "its runtime stays as it is") {
 				t.Errorf("make says %s", out)
 			}
-			h := startWith(t, calling(dir+"/muontrap"), "--capture-output", "--", "sh", "-c", "echo ready; exec sleep 1000")
-			h.awaitReady(1)
-			if n := threads(h.cmd.Process.Pid); n == 1 {
+			if n := threadsOf(t, dir+"/muontrap"); n == 1 {
 				t.Errorf("%d thread", n)
 			}
-			h.closeStdin()
-			h.wantStatus(1)
 		})
 	}
 }
@@ -180,21 +187,7 @@ func TestBuildNeedsNoMoreThanPOSIX(t *testing.T) {
 	c := exec.Command("make", "-C", "..", "build", "BIN="+binary)
 	c.Env = append(os.Environ(), "PATH="+bin, "CDPATH=/tmp:.")
 	run(t, c)
-	h := startWith(t, calling(binary), "--capture-output", "--", "sh", "-c", "echo ready; exec sleep 1000")
-	h.awaitReady(1)
-	if n := threads(h.cmd.Process.Pid); n != 1 {
+	if n := threadsOf(t, binary); n != 1 {
 		t.Errorf("%d threads", n)
 	}
-	h.closeStdin()
-	h.wantStatus(1)
-}
-
-// run runs a command that has to succeed.
-func run(t *testing.T, c *exec.Cmd) (output string) {
-	t.Helper()
-	out, err := c.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v: %v\n%s", c.Args, err, out)
-	}
-	return string(out)
 }
